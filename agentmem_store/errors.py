@@ -1,0 +1,307 @@
+"""Everything this library raises.
+
+::
+
+    AgentMemError                     every error below; `retryable` says whether trying again can help
+    ├── ValidationError               bad input, found before any I/O; `problems` names item, field and reason
+    ├── ConfigurationError            a setting, a DSN or an environment that cannot work
+    ├── UsageError                    a call that cannot work here: finished transaction, other event loop, after fork
+    ├── NotFound                      no such row in this tenant, or it is deleted
+    ├── Conflict                      the row changed, exists with other content, or its name is taken; `current`
+    ├── MigrationError                migrations refuse, or one failed
+    │   ├── MigrationFilesInvalid     the folders under sql/ are not a clean series
+    │   ├── MigrationDrift            what was applied is not what the files say
+    │   ├── MigrationFailed           the server refused a statement of a migration
+    │   └── MigrationLocked           another process holds the migration lock
+    ├── PoolError
+    │   ├── PoolTimeout               no connection became free in time; `size`, `in_use`, `waiting`
+    │   └── PoolClosed                the pool is not open
+    └── DatabaseError                 the server or the network said no; `sqlstate`, `constraint`, `query`
+        ├── ConnectError              no connection could be made
+        ├── ConnectionLost            the connection broke; a write in flight has an unknown outcome
+        ├── StatementTimeout          a deadline ended the statement
+        ├── LockTimeout               a lock was not to be had
+        ├── TransactionRolledBack     serialization failure or deadlock: run the whole transaction again
+        ├── ReadOnly                  a write reached a read-only server or transaction
+        ├── ConstraintViolation       a CHECK, NOT NULL or foreign key said no
+        └── InsufficientResources     too many connections, out of memory, disk full
+
+No message and no attribute carries an argument's value, a row's value or a DSN: they end in logs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AgentMemError",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectError",
+    "ConnectionLost",
+    "ConstraintViolation",
+    "DatabaseError",
+    "InsufficientResources",
+    "LockTimeout",
+    "MigrationDrift",
+    "MigrationError",
+    "MigrationFailed",
+    "MigrationFilesInvalid",
+    "MigrationLocked",
+    "NotFound",
+    "PoolClosed",
+    "PoolError",
+    "PoolTimeout",
+    "Problem",
+    "ReadOnly",
+    "StatementTimeout",
+    "TransactionRolledBack",
+    "UsageError",
+    "ValidationError",
+    "from_driver",
+]
+
+
+class AgentMemError(Exception):
+    """The base of every error raised here.
+
+    Attributes:
+        retryable: whether the same call, or the same whole transaction, may succeed when tried again.
+        sqlstate: the server's five-character code, where the server spoke.
+        constraint: the constraint that said no, where there is one.
+        query: the name of the `Query` that ran, such as ``memories.search``.
+    """
+
+    retryable: bool = False
+    sqlstate: str | None = None
+    constraint: str | None = None
+    query: str | None = None
+
+
+class Problem(NamedTuple):
+    """One thing wrong with an input: which item of a batch (None: the call itself), which field, and why."""
+
+    item: int | None
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = self.field if self.item is None else f"item {self.item}: {self.field}"
+        return f"{place}: {self.reason}"
+
+
+class ValidationError(AgentMemError):
+    """Input that cannot be stored or asked for. Raised before any I/O; nothing of the batch was stored.
+
+    Attributes:
+        problems: what is wrong, in the order it was found; never a value.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+    @classmethod
+    def of(cls, field: str, reason: str, *, item: int | None = None) -> ValidationError:
+        """Make the error of a single problem."""
+        return cls([Problem(item, field, reason)])
+
+    def at(self, item: int) -> ValidationError:
+        """Return the same error, told of item number `item` (from 0) of a batch."""
+        return ValidationError([problem._replace(item=item) for problem in self.problems])
+
+
+class ConfigurationError(AgentMemError):
+    """A setting, a DSN or an environment that cannot work."""
+
+
+class UsageError(AgentMemError):
+    """A call that cannot work where it was made."""
+
+
+class NotFound(AgentMemError):
+    """No such row is visible in this tenant: it never was, belongs to another tenant, or is deleted.
+
+    Attributes:
+        entity: the table's singular, such as ``agent``.
+    """
+
+    def __init__(self, entity: str, message: str | None = None) -> None:
+        self.entity = entity
+        super().__init__(message or f"no such {entity}, or it is deleted")
+
+
+class Conflict(AgentMemError):
+    """The row is not as the caller thought: changed since, stored with other content, or its name is taken.
+
+    Attributes:
+        current: the row as it stands, where there is one to show.
+    """
+
+    def __init__(self, message: str, *, current: Any = None, constraint: str | None = None) -> None:
+        self.current = current
+        self.constraint = constraint
+        super().__init__(message)
+
+
+class MigrationError(AgentMemError):
+    """Migrations refuse to run, or one failed."""
+
+
+class MigrationFilesInvalid(MigrationError):
+    """The migration folders are not a clean, contiguous series."""
+
+
+class MigrationDrift(MigrationError):
+    """What was applied to this database is not what the files say."""
+
+
+class MigrationFailed(MigrationError):
+    """The server refused a statement of a migration."""
+
+
+class MigrationLocked(MigrationError):
+    """Another process held the migration lock for the whole wait."""
+
+    retryable = True
+
+
+class PoolError(AgentMemError):
+    """The pool could not lend a connection."""
+
+
+class PoolTimeout(PoolError):
+    """No connection became free in time.
+
+    Attributes:
+        size: connections open or being opened.
+        in_use: connections lent out.
+        waiting: callers in the queue, this one included.
+    """
+
+    retryable = True
+
+    def __init__(self, seconds: float, *, size: int, in_use: int, waiting: int) -> None:
+        self.size, self.in_use, self.waiting = size, in_use, waiting
+        super().__init__(
+            f"no connection became free within {seconds:g} s (size {size}, in use {in_use}, waiting {waiting}): "
+            "raise max_size, shorten transactions, or do not hold a connection while waiting for something else"
+        )
+
+
+class PoolClosed(PoolError):
+    """The pool is not open: not yet, or not any more."""
+
+
+class DatabaseError(AgentMemError):
+    """The server or the network said no.
+
+    The message holds the server's own words without its DETAIL line, which quotes row values.
+    """
+
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, constraint: str | None = None, query: str | None = None
+    ) -> None:
+        self.sqlstate, self.constraint, self.query = sqlstate, constraint, query
+        super().__init__(message)
+
+
+class ConnectError(DatabaseError):
+    """No connection could be made; nothing was sent."""
+
+    retryable = True
+
+
+class ConnectionLost(DatabaseError):
+    """The connection broke. A read can be repeated; a write in flight has an unknown outcome."""
+
+
+class StatementTimeout(DatabaseError):
+    """A deadline ended the statement. A write may have happened if the server was not reached to cancel it."""
+
+
+class LockTimeout(DatabaseError):
+    """A lock was not to be had in time; the statement did nothing."""
+
+    retryable = True
+
+
+class TransactionRolledBack(DatabaseError):
+    """A serialization failure or a deadlock: nothing of the transaction happened, run the whole of it again."""
+
+    retryable = True
+
+
+class ReadOnly(DatabaseError):
+    """A write reached a read-only server or transaction."""
+
+
+class ConstraintViolation(DatabaseError):
+    """A CHECK, NOT NULL or foreign key constraint said no; `constraint` names it."""
+
+
+class InsufficientResources(DatabaseError):
+    """The server has too many connections, too little memory, or a full disk."""
+
+    retryable = True
+
+
+# By SQLSTATE, five characters before two (its class). PostgreSQL manual, appendix A.
+_BY_SQLSTATE: dict[str, type[DatabaseError]] = {
+    "08": ConnectionLost,
+    "23": ConstraintViolation,
+    "25006": ReadOnly,
+    "28": ConnectError,
+    "3D000": ConnectError,
+    "40": TransactionRolledBack,
+    "53": InsufficientResources,
+    "53300": ConnectError,
+    "55P03": LockTimeout,
+    "57014": StatementTimeout,
+    "57P01": ConnectionLost,
+    "57P02": ConnectionLost,
+    "57P03": ConnectError,
+    "57P05": ConnectionLost,
+}
+
+_UNIQUE_VIOLATION = "23505"
+
+
+def from_driver(error: BaseException, query: str | None = None) -> AgentMemError:
+    """Map an error of the driver, the network or a deadline to the tree above.
+
+    Args:
+        error: what asyncpg, the socket or a timeout raised.
+        query: the name of the query that ran.
+
+    Returns:
+        the error to raise ``from`` the given one.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return _from_server(error, query)
+    if isinstance(error, TimeoutError):
+        return StatementTimeout("the statement's deadline passed", query=query)
+    if isinstance(error, OSError):
+        return ConnectionLost(f"the network failed: {type(error).__name__}", query=query)
+    if isinstance(error, asyncpg.DataError | ValueError | TypeError | OverflowError):
+        # The driver's text quotes the value; the parameter's place is all that may be told.
+        return DatabaseError("the driver could not encode an argument for this query", query=query)
+    return ConnectionLost(f"the connection cannot be used: {type(error).__name__}", query=query)
+
+
+def _from_server(error: asyncpg.PostgresError, query: str | None) -> AgentMemError:
+    state: str = error.sqlstate or ""
+    # CHECK and data errors quote the offending row in DETAIL, data errors (class 22) in the message itself.
+    said = str(error.args[0]) if error.args and not state.startswith("22") else "the server refused a value"
+    constraint: str | None = getattr(error, "constraint_name", None)
+    if state == _UNIQUE_VIOLATION:
+        conflict = Conflict(f"already taken: {constraint or 'a unique key'}", constraint=constraint)
+        conflict.sqlstate, conflict.query = state, query
+        return conflict
+    kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or DatabaseError
+    return kind(f"{said} ({state})", sqlstate=state, constraint=constraint, query=query)

@@ -1,0 +1,192 @@
+"""Agents: create, read, change, delete; their blocks and tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from agentmem_store.inputs import check_text, check_uuid, check_uuids, json_or_none, json_text, uuid_array
+from agentmem_store.page import Page, list_page
+from agentmem_store.repositories.changing import (
+    Change,
+    Edit,
+    count_rows,
+    delete_row,
+    get_row,
+    hard_delete_row,
+    restore_row,
+    update_row,
+    update_rows,
+)
+from agentmem_store.repositories.creation import Creation, create_rows
+from agentmem_store.statements import agents as statements
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from agentmem_store.models.agents import Agent, AgentChanges, NewAgent
+    from agentmem_store.scope import Scope
+
+__all__ = [
+    "count",
+    "create",
+    "create_many",
+    "delete",
+    "delete_many",
+    "find",
+    "get",
+    "hard_delete",
+    "hard_delete_many",
+    "list",
+    "restore",
+    "restore_many",
+    "update",
+    "update_many",
+]
+
+
+def _columns(new: NewAgent) -> tuple[Any, ...]:
+    return (
+        new.id,
+        new.name,
+        new.agent_type,
+        new.description,
+        new.system,
+        new.topic,
+        uuid_array(new.message_ids),
+        json_text(new.metadata),
+        json_or_none(new.llm_config),
+        json_or_none(new.embedding_config),
+        json_or_none(new.tool_rules),
+        json_or_none(new.mcp_tools),
+    )
+
+
+_CREATION: Final = Creation("agent", statements.CREATE, statements.CREATE_REFUSALS, statements.CREATE_STORED, _columns)
+_CHANGE: Final = Change("agent", statements.UPDATE, statements.GET)
+
+
+async def create(scope: Scope, new: NewAgent) -> Agent:
+    """Create an agent. Sending the same again returns the stored row.
+
+    Raises:
+        NotFound: the organization does not exist or is deleted.
+        Conflict: the id is stored with other content.
+    """
+    return (await create_rows(scope, _CREATION, [new]))[0]
+
+
+async def create_many(scope: Scope, new: Sequence[NewAgent]) -> builtins.list[Agent]:
+    """Create all of the agents or none; return one row per input, in input order.
+
+    Raises:
+        NotFound: the organization does not exist or is deleted.
+        Conflict: an id is stored with other content; the message names the item.
+        ValidationError: an id is given twice.
+    """
+    return await create_rows(scope, _CREATION, new)
+
+
+async def get(scope: Scope, agent_id: UUID) -> Agent:
+    """Return an agent.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    return await get_row(scope, statements.GET, "agent", agent_id)
+
+
+async def find(scope: Scope, agent_id: UUID) -> Agent | None:
+    """Return an agent, or None if no such agent is visible in this organization."""
+    return await scope.fetch_optional(statements.GET, check_uuid(agent_id, "agent_id"))
+
+
+async def list(scope: Scope, *, name: str | None = None, limit: int = 50, cursor: str | None = None) -> Page[Agent]:
+    """List agents, newest first.
+
+    Args:
+        name: only those of exactly this name.
+        limit: rows of the page, 1 to 1,000.
+        cursor: `Page.next` of the page before.
+
+    Raises:
+        ValidationError: the limit is out of range, or the cursor is of another list.
+    """
+    if name is None:
+        return await list_page(scope, statements.LIST, limit=limit, cursor=cursor)
+    return await list_page(scope, statements.LIST_BY_NAME, check_text(name, "name"), limit=limit, cursor=cursor)
+
+
+async def count(scope: Scope) -> int:
+    """Count the agents that are visible in this organization."""
+    return await scope.fetch_one(statements.COUNT)
+
+
+async def update(scope: Scope, agent_id: UUID, changes: AgentChanges, *, expected_version: int | None = None) -> Agent:
+    """Write what is set on `changes`, and return the agent as it then stands.
+
+    Args:
+        expected_version: write only if the agent is still at this version.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+        Conflict: it is at another version; `current` is the agent as it stands.
+    """
+    return await update_row(scope, _CHANGE, Edit(agent_id, changes, expected_version))
+
+
+async def update_many(scope: Scope, edits: Sequence[Edit[AgentChanges]]) -> builtins.list[Agent]:
+    """Make all of the edits or none; return one agent per edit, in their order.
+
+    Raises:
+        NotFound: an agent is not visible; the message names the item.
+        Conflict: an agent is at another version than expected.
+        ValidationError: an id is given twice.
+    """
+    return await update_rows(scope, _CHANGE, edits)
+
+
+async def delete(scope: Scope, agent_id: UUID) -> Agent:
+    """Delete an agent softly: it and its messages and memories are hidden until `restore`.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    return await delete_row(scope, statements.DELETE, "agent", agent_id)
+
+
+async def delete_many(scope: Scope, agent_ids: Sequence[UUID]) -> int:
+    """Delete agents softly, all in one statement; return how many were deleted by it.
+
+    Ids that are unknown or deleted already are passed over, so that the same call can be sent again.
+    """
+    return await count_rows(scope, statements.DELETE, scope.actor_id, check_uuids(agent_ids, "agent_id"))
+
+
+async def restore(scope: Scope, agent_id: UUID) -> Agent:
+    """Undo a soft delete and return the agent; one that is not deleted comes back as it stands.
+
+    Raises:
+        NotFound: there is no such agent, or its organization is deleted.
+    """
+    return await restore_row(scope, statements.RESTORE, statements.GET, "agent", agent_id)
+
+
+async def restore_many(scope: Scope, agent_ids: Sequence[UUID]) -> int:
+    """Undo soft deletes, all in one statement; return how many were restored. Others are passed over."""
+    return await count_rows(scope, statements.RESTORE, scope.actor_id, check_uuids(agent_ids, "agent_id"))
+
+
+async def hard_delete(scope: Scope, agent_id: UUID) -> None:
+    """Remove an agent, deleted or not, with its messages, memories and links, for good.
+
+    Raises:
+        NotFound: there is no such agent.
+    """
+    await hard_delete_row(scope, statements.HARD_DELETE, "agent", agent_id)
+
+
+async def hard_delete_many(scope: Scope, agent_ids: Sequence[UUID]) -> int:
+    """Remove agents for good, all in one statement; return how many there were. Unknown ids are passed over."""
+    return await count_rows(scope, statements.HARD_DELETE, check_uuids(agent_ids, "agent_id"))

@@ -1,0 +1,101 @@
+"""Appending messages to an agent's conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentmem_store import errors
+from agentmem_store.inputs import check_distinct, check_uuid, json_or_none, json_text
+from agentmem_store.statements import messages as statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from agentmem_store.models.messages import Message, NewMessage
+    from agentmem_store.scope import Scope
+
+__all__ = ["append", "create"]
+
+
+async def create(scope: Scope, agent_id: UUID, new: NewMessage) -> Message:
+    """Append one message. See `append`."""
+    return (await append(scope, agent_id, [new]))[0]
+
+
+async def append(scope: Scope, agent_id: UUID, new: Sequence[NewMessage]) -> list[Message]:
+    """Append messages to an agent's conversation, all or none, in one statement.
+
+    They get the next places (`seq`) in the order given. Appends to one agent wait for each other, so the order of
+    places is the order of commits. Sending the same again returns the stored rows.
+
+    Args:
+        agent_id: whose conversation.
+        new: any number of messages; none at all is no statement.
+
+    Returns:
+        one row per input, in input order.
+
+    Raises:
+        NotFound: the agent, or the user of a message, is not visible in this organization.
+        Conflict: an id is stored with other content; in a transaction also, with `retryable`, when another writer was
+            storing the same id at the same moment.
+        ValidationError: an id is given twice.
+    """
+    check_uuid(agent_id, "agent_id")
+    if not new:
+        return []
+    check_distinct([message.id for message in new])
+    arrays = [list(column) for column in zip(*map(_columns, new), strict=True)]
+    rows = {row.id: row for row in await _append(scope, agent_id, arrays)}
+    rest = [message.id for message in new if message.id not in rows]
+    if rest:
+        await _refuse(scope, agent_id, arrays)
+        rows.update((row.id, row) for row in await scope.fetch_all(statements.STORED, rest))
+    return [rows[message.id] for message in new]
+
+
+def _columns(new: NewMessage) -> tuple[Any, ...]:
+    return (
+        new.id,
+        new.role,
+        new.text,
+        json_or_none(new.content),
+        new.name,
+        new.user_id,
+        new.group_id,
+        new.model,
+        json_or_none(new.tool_calls),
+        new.tool_call_id,
+        json_or_none(new.tool_returns),
+        new.step_id,
+        new.otid,
+        new.sender_id,
+        json_text(new.metadata),
+        new.created_at,
+    )
+
+
+async def _append(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> list[Message]:
+    args = (agent_id, *arrays, scope.actor_id)
+    try:
+        return await scope.fetch_all(statements.APPEND, *args)
+    except errors.Conflict as raced:
+        # A copy with the same id was committed between our look and our insert. Nothing of ours is stored; the next
+        # look finds it. A transaction is lost by the error, and only its owner can run it again.
+        if scope.in_transaction:
+            raced.retryable = True
+            raise
+    return await scope.fetch_all(statements.APPEND, *args)
+
+
+async def _refuse(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> None:
+    found = sorted(await scope.fetch_all(statements.APPEND_REFUSALS, agent_id, *arrays), key=lambda r: r.place)
+    if not found:
+        return
+    first, ids = found[0], arrays[0]
+    item = f"item {first.place - 1}: " if len(ids) > 1 and first.missing in {None, "user"} else ""
+    if first.missing:
+        raise errors.NotFound(first.missing, f"{item}no such {first.missing}, or it is deleted")
+    stored = await scope.fetch_optional(statements.STORED, [ids[first.place - 1]])
+    raise errors.Conflict(f"{item}this message is stored with other content", current=stored)

@@ -1,0 +1,197 @@
+"""Statements over agentmem.agents."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+from uuid import UUID
+
+from agentmem_store.models.agents import Agent
+from agentmem_store.models.base import Refusal
+from agentmem_store.query import Query
+from agentmem_store.statements.visibility import LIVING_ORGANIZATION
+
+_COLUMNS: Final[LiteralString] = """
+       a.id, a.name, a.agent_type, a.description, a.system, a.topic, a.message_ids,
+       a.metadata, a.llm_config, a.embedding_config, a.tool_rules, a.mcp_tools,
+       a.version, a.created_at, a.updated_at, a.created_by_id, a.last_updated_by_id,
+       a.is_deleted, a.deleted_at, a.deleted_by_id"""
+
+# $2 … $13: one array per column, in the order of the items.
+_INPUT: Final[LiteralString] = """
+WITH input AS (
+    SELECT i.place, i.id, i.name, i.agent_type, i.description, i.system, i.topic,
+           i.message_ids::uuid[]     AS message_ids,
+           i.metadata::jsonb         AS metadata,
+           i.llm_config::jsonb       AS llm_config,
+           i.embedding_config::jsonb AS embedding_config,
+           i.tool_rules::jsonb       AS tool_rules,
+           i.mcp_tools::jsonb        AS mcp_tools
+    FROM unnest(
+             $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[]
+         ) WITH ORDINALITY AS i (
+             id, name, agent_type, description, system, topic, message_ids,
+             metadata, llm_config, embedding_config, tool_rules, mcp_tools, place
+         )
+)"""
+
+CREATE: Final = Query("agents.create", Agent, _INPUT + """,
+fresh AS (
+    INSERT INTO agentmem.agents AS a (
+        organization_id, id, name, agent_type, description, system, topic, message_ids,
+        metadata, llm_config, embedding_config, tool_rules, mcp_tools, created_by_id, last_updated_by_id
+    )
+    SELECT $1, i.id, i.name, i.agent_type, i.description, i.system, i.topic, i.message_ids,
+           i.metadata, i.llm_config, i.embedding_config, i.tool_rules, i.mcp_tools, $14::uuid, $14::uuid
+    FROM input AS i
+    WHERE """ + LIVING_ORGANIZATION + """
+    ON CONFLICT (organization_id, id) DO NOTHING
+    RETURNING """ + _COLUMNS + """
+),
+counters AS (
+    INSERT INTO agentmem.message_counters (organization_id, agent_id)
+    SELECT $1, f.id
+    FROM fresh AS f
+)
+SELECT """ + _COLUMNS + """
+FROM fresh AS a
+""")
+
+CREATE_REFUSALS: Final = Query("agents.create_refusals", Refusal, _INPUT + """
+SELECT i.place, 'organization' AS missing
+FROM input AS i
+WHERE NOT """ + LIVING_ORGANIZATION + """
+UNION ALL
+SELECT i.place, NULL
+FROM input AS i
+JOIN agentmem.agents AS a ON a.organization_id = $1 AND a.id = i.id
+WHERE a.version = 1 AND NOT a.is_deleted
+  AND (a.name, a.agent_type, a.description, a.system, a.topic, a.message_ids,
+       a.metadata, a.llm_config, a.embedding_config, a.tool_rules, a.mcp_tools)
+      IS DISTINCT FROM
+      (i.name, i.agent_type, i.description, i.system, i.topic, i.message_ids,
+       i.metadata, i.llm_config, i.embedding_config, i.tool_rules, i.mcp_tools)
+""")
+
+CREATE_STORED: Final = Query("agents.create_stored", Agent, """
+SELECT """ + _COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.id = ANY ($2::uuid[])
+""")
+
+GET: Final = Query("agents.get", Agent, """
+SELECT """ + _COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+  AND """ + LIVING_ORGANIZATION)
+
+LIST: Final = Query("agents.list", Agent, """
+SELECT """ + _COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND NOT a.is_deleted
+  AND (a.created_at, a.id) < ($3, $4)
+  AND """ + LIVING_ORGANIZATION + """
+ORDER BY a.created_at DESC, a.id DESC
+LIMIT $2
+""")
+
+LIST_BY_NAME: Final = Query("agents.list_by_name", Agent, """
+SELECT """ + _COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.name = $5 AND NOT a.is_deleted
+  AND (a.created_at, a.id) < ($3, $4)
+  AND """ + LIVING_ORGANIZATION + """
+ORDER BY a.created_at DESC, a.id DESC
+LIMIT $2
+""")
+
+COUNT: Final = Query("agents.count", int, """
+SELECT count(*)
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND NOT a.is_deleted
+  AND """ + LIVING_ORGANIZATION)
+
+UPDATE: Final = Query("agents.update", Agent, """
+WITH target AS (
+    SELECT a.id, i.patch::jsonb AS patch
+    FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
+    JOIN agentmem.agents AS a ON a.organization_id = $1 AND a.id = i.id
+    WHERE NOT a.is_deleted
+      AND (i.expected_version IS NULL OR a.version = i.expected_version)
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY a.id
+    FOR NO KEY UPDATE OF a
+)
+UPDATE agentmem.agents AS a
+SET name               = CASE WHEN t.patch ? 'name'        THEN t.patch ->> 'name'        ELSE a.name        END,
+    agent_type         = CASE WHEN t.patch ? 'agent_type'  THEN t.patch ->> 'agent_type'  ELSE a.agent_type  END,
+    description        = CASE WHEN t.patch ? 'description' THEN t.patch ->> 'description' ELSE a.description END,
+    system             = CASE WHEN t.patch ? 'system'      THEN t.patch ->> 'system'      ELSE a.system      END,
+    topic              = CASE WHEN t.patch ? 'topic'       THEN t.patch ->> 'topic'       ELSE a.topic       END,
+    metadata           = CASE WHEN t.patch ? 'metadata'    THEN t.patch -> 'metadata'     ELSE a.metadata    END,
+    llm_config         = CASE WHEN t.patch ? 'llm_config'
+                              THEN nullif(t.patch -> 'llm_config', 'null')       ELSE a.llm_config       END,
+    embedding_config   = CASE WHEN t.patch ? 'embedding_config'
+                              THEN nullif(t.patch -> 'embedding_config', 'null') ELSE a.embedding_config END,
+    tool_rules         = CASE WHEN t.patch ? 'tool_rules'
+                              THEN nullif(t.patch -> 'tool_rules', 'null')       ELSE a.tool_rules       END,
+    mcp_tools          = CASE WHEN t.patch ? 'mcp_tools'
+                              THEN nullif(t.patch -> 'mcp_tools', 'null')        ELSE a.mcp_tools        END,
+    version            = a.version + 1,
+    updated_at         = now(),
+    last_updated_by_id = $2
+FROM target AS t
+WHERE a.organization_id = $1 AND a.id = t.id
+RETURNING """ + _COLUMNS)
+
+DELETE: Final = Query("agents.delete", Agent, """
+WITH target AS (
+    SELECT a.id
+    FROM agentmem.agents AS a
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND NOT a.is_deleted
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY a.id
+    FOR NO KEY UPDATE
+)
+UPDATE agentmem.agents AS a
+SET is_deleted    = true,
+    deleted_at    = now(),
+    deleted_by_id = $2,
+    version       = a.version + 1
+FROM target AS t
+WHERE a.organization_id = $1 AND a.id = t.id
+RETURNING """ + _COLUMNS)
+
+RESTORE: Final = Query("agents.restore", Agent, """
+WITH target AS (
+    SELECT a.id
+    FROM agentmem.agents AS a
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.is_deleted
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY a.id
+    FOR NO KEY UPDATE
+)
+UPDATE agentmem.agents AS a
+SET is_deleted         = false,
+    deleted_at         = NULL,
+    deleted_by_id      = NULL,
+    version            = a.version + 1,
+    updated_at         = now(),
+    last_updated_by_id = $2
+FROM target AS t
+WHERE a.organization_id = $1 AND a.id = t.id
+RETURNING """ + _COLUMNS)
+
+HARD_DELETE: Final = Query("agents.hard_delete", UUID, """
+WITH target AS (
+    SELECT a.id
+    FROM agentmem.agents AS a
+    WHERE a.organization_id = $1 AND a.id = ANY ($2::uuid[])
+    ORDER BY a.id
+    FOR UPDATE
+)
+DELETE FROM agentmem.agents AS a
+USING target AS t
+WHERE a.organization_id = $1 AND a.id = t.id
+RETURNING a.id
+""")

@@ -1,0 +1,29 @@
+"""When a row can be seen: it is not deleted, and neither is what it belongs to.
+
+Nothing is rewritten when a parent is deleted, so every statement that reads asks for its parents too. The tenant's own
+row depends on $1 alone: the planner asks once per statement, not once per row.
+"""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+__all__ = ["LIVING_AGENT", "LIVING_ORGANIZATION", "LIVING_USER"]
+
+LIVING_ORGANIZATION: Final[LiteralString] = """EXISTS (
+          SELECT
+          FROM agentmem.organizations AS living
+          WHERE living.id = $1 AND NOT living.is_deleted
+      )"""
+
+# For rows `m` (of messages, memories or blocks), whose agent_id or user_id may be NULL.
+LIVING_AGENT: Final[LiteralString] = """(m.agent_id IS NULL OR EXISTS (
+          SELECT
+          FROM agentmem.agents AS living
+          WHERE living.organization_id = $1 AND living.id = m.agent_id AND NOT living.is_deleted
+      ))"""
+LIVING_USER: Final[LiteralString] = """(m.user_id IS NULL OR EXISTS (
+          SELECT
+          FROM agentmem.users AS living
+          WHERE living.organization_id = $1 AND living.id = m.user_id AND NOT living.is_deleted
+      ))"""

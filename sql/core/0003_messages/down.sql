@@ -1,0 +1,3 @@
+-- Removes messages.
+
+DROP TABLE agentmem.messages;

@@ -1,0 +1,3 @@
+-- Removes memories.
+
+DROP TABLE agentmem.memories;

@@ -1,0 +1,33 @@
+"""Servers that tests run on, and statements that only a test's superuser runs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from urllib.parse import urlsplit, urlunsplit
+
+from agentmem_store import connect
+
+CONTAINER_IMAGE = "pgvector/pgvector:pg17"
+
+
+def on_database(dsn: str, name: str) -> str:
+    """Return the DSN of another database on the same server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+async def admin(dsn: str, statement: str) -> None:
+    """Run a statement that cannot run in a transaction, such as CREATE DATABASE."""
+    connection = await connect.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def why_no_docker() -> str | None:
+    """Say why no container can be started here; None when one can."""
+    if shutil.which("docker") is None:
+        return "no docker on this machine"
+    asked = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30)
+    return None if asked.returncode == 0 else "the Docker daemon does not answer"
