@@ -114,7 +114,7 @@ async def connect(
         )
     except asyncpg.ClientConfigurationError:
         raise errors.ConfigurationError("the DSN cannot be read: check its spelling and percent-encoding") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except errors.DRIVER_ERRORS as error:
         raise _refused(error, dsn) from error
     _keep_alive(connection)
     _register_arrays(connection)

@@ -31,7 +31,7 @@ No message and no attribute carries an argument's value, a row's value or a DSN:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "DRIVER_ERRORS",
     "AgentMemError",
     "ConfigurationError",
     "Conflict",
@@ -271,6 +272,17 @@ _BY_SQLSTATE: dict[str, type[DatabaseError]] = {
 
 _UNIQUE_VIOLATION = "23505"
 
+# All that the driver raises, and what passes through it. InternalClientError stands beside its tree: "cannot switch to
+# state", when the connection was ended while idle.
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    ValueError,
+    TypeError,
+)
+
 
 def from_driver(error: BaseException, query: str | None = None) -> AgentMemError:
     """Map an error of the driver, the network or a deadline to the tree above.
@@ -288,7 +300,7 @@ def from_driver(error: BaseException, query: str | None = None) -> AgentMemError
         return StatementTimeout("the statement's deadline passed", query=query)
     if isinstance(error, OSError):
         return ConnectionLost(f"the network failed: {type(error).__name__}", query=query)
-    if isinstance(error, asyncpg.DataError | ValueError | TypeError | OverflowError):
+    if isinstance(error, ValueError | TypeError):
         # The driver's text quotes the value; the parameter's place is all that may be told.
         return DatabaseError("the driver could not encode an argument for this query", query=query)
     return ConnectionLost(f"the connection cannot be used: {type(error).__name__}", query=query)

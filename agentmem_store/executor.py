@@ -26,7 +26,6 @@ __all__ = ["ConnectionExecutor", "Executor", "Isolation", "PoolExecutor"]
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 _ROLLBACK_TIMEOUT_S: Final = 5.0
-_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError, TypeError)
 
 
 class Executor(ABC):
@@ -61,7 +60,7 @@ class PoolExecutor(Executor):
         began = time.perf_counter()
         try:
             records = await lease.connection.fetch(query.text, *args)
-        except _DRIVER_ERRORS as error:
+        except errors.DRIVER_ERRORS as error:
             raise self._observer.failed(query, error) from error
         finally:
             self._pool.release(lease)
@@ -107,8 +106,8 @@ class ConnectionExecutor(Executor):
         began = time.perf_counter()
         try:
             records = await self._connection.fetch(query.text, *args)
-        except _DRIVER_ERRORS as error:
-            raise self._observer.failed(query, error) from error
+        except errors.DRIVER_ERRORS as error:
+            raise self._explain(query, error) from error
         self._observer.finished(query, wait_s=0.0, run_s=time.perf_counter() - began, rows=len(records))
         return records
 
@@ -132,6 +131,15 @@ class ConnectionExecutor(Executor):
         inner._finished = True
         await self._control(transaction.commit())
 
+    def _explain(self, query: Query[Any], error: Exception) -> errors.AgentMemError:
+        # The driver's own complaint about a connection that works: it is busy with another statement.
+        is_ours = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+        if is_ours and not self._connection.is_closed():
+            return errors.UsageError(
+                "two tasks used one transaction at the same time: give each its own, or await in turn"
+            )
+        return self._observer.failed(query, error)
+
     def _check_usable(self) -> None:
         if self._finished:
             raise errors.UsageError("this transaction is finished: use the scope it was made from, or begin another")
@@ -139,7 +147,7 @@ class ConnectionExecutor(Executor):
     async def _control(self, statement: Any) -> None:
         try:
             await statement
-        except _DRIVER_ERRORS as error:
+        except errors.DRIVER_ERRORS as error:
             raise errors.from_driver(error) from error
 
     async def _roll_back(self, transaction: Any) -> None:
@@ -147,7 +155,7 @@ class ConnectionExecutor(Executor):
         with anyio.move_on_after(_ROLLBACK_TIMEOUT_S, shield=True) as deadline:
             try:
                 await transaction.rollback()
-            except _DRIVER_ERRORS:
+            except errors.DRIVER_ERRORS:
                 deadline.cancel()
         if deadline.cancelled_caught or self._connection.is_closed():
             self._connection.terminate()

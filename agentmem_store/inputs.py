@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidatorFunctionWrap
 from agentmem_store.errors import Problem, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
 __all__ = [
     "MAX_LIMIT",
@@ -210,17 +210,17 @@ def check_uuid(value: object, field: str) -> UUID:
     return value
 
 
-def check_distinct(ids: Iterable[UUID]) -> None:
-    """Check that a batch gives each id once.
+def check_distinct(values: Iterable[Hashable], field: str = "id") -> None:
+    """Check that a batch gives each value of a field once.
 
     Raises:
-        ValidationError: an id is given twice; the problem names the second item.
+        ValidationError: a value is given twice; the problem names the second item.
     """
-    seen: set[UUID] = set()
-    for item, row_id in enumerate(ids):
-        if row_id in seen:
-            raise ValidationError.of("id", "is given to two items of the batch", item=item)
-        seen.add(row_id)
+    seen: set[Hashable] = set()
+    for item, value in enumerate(values):
+        if value in seen:
+            raise ValidationError.of(field, "is given to two items of the batch", item=item)
+        seen.add(value)
 
 
 def check_uuids(values: Iterable[object], field: str) -> list[UUID]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from agentmem_store import embedded, embedded_binaries, errors
+from agentmem_store import embedded, errors
+from agentmem_store.embedded import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -87,11 +88,16 @@ def ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "ready\n"
 
 
+def kill_server(place: Path) -> None:
+    os.kill(postmaster(place), signal.SIGKILL)
+    until(lambda: not living(place, program="postgres -D"), "the server is gone")
+
+
 def kill_watcher(place: Path) -> None:
     lines = subprocess.run(["ps", "-wweo", "pid=,args="], stdout=subprocess.PIPE, text=True, check=True).stdout
-    [pid] = [line.split()[0] for line in lines.splitlines() if f"embedded_cluster.py {place}" in line]
+    [pid] = [line.split()[0] for line in lines.splitlines() if f"cluster.py {place}" in line]
     os.kill(int(pid), signal.SIGKILL)
-    until(lambda: not living(place, program="embedded_cluster.py"), "the watcher is gone")
+    until(lambda: not living(place, program="cluster.py"), "the watcher is gone")
 
 
 @contextmanager
@@ -223,7 +229,7 @@ async def test_a_killed_watcher_is_replaced_by_the_next_user(place: Path) -> Non
         kill_watcher(place)
         with user(place) as other:
             ready(other)
-            assert living(place, program="embedded_cluster.py")
+            assert living(place, program="cluster.py")
 
 
 async def test_a_kill_during_initdb_leaves_nothing_damaged(place: Path) -> None:
@@ -238,14 +244,14 @@ async def test_a_kill_during_initdb_leaves_nothing_damaged(place: Path) -> None:
 async def test_a_killed_server_is_started_again_with_its_data(place: Path) -> None:
     async with embedded.running(str(place), settings=QUICK) as server:
         await ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
-        os.kill(postmaster(place), signal.SIGKILL)
+        kill_server(place)
         async with embedded.running(str(place), settings=QUICK) as again:
             assert await ask(again, "SELECT answer FROM kept") == 42
 
 
 async def test_starts_although_the_pid_of_a_killed_server_was_given_away(place: Path) -> None:
     async with embedded.running(str(place), settings=QUICK):
-        os.kill(postmaster(place), signal.SIGKILL)
+        kill_server(place)
     with given_away_pid(place):
         async with embedded.running(str(place), settings=QUICK) as server:
             assert await ask(server, "SELECT 1") == 1
@@ -256,18 +262,19 @@ async def test_processes_that_start_at_once_share_one_server(place: Path) -> Non
         for process in (a, b, c, d):
             ready(process)
         assert len(living(place, program="postgres -D")) == 1
-        assert len(living(place, program="embedded_cluster.py")) == 1
+        assert len(living(place, program="cluster.py")) == 1
     assert not living(place, program="postgres -D")
 
 
-@pytest.mark.parametrize("stage", ["created", "*", ".agentmem-initdb-*", "data/postmaster.pid"])
+@pytest.mark.parametrize("stage", ["", "*", ".agentmem-initdb-*", "data/postmaster.pid"])
 async def test_a_cancelled_start_is_undone(place: Path, stage: str) -> None:
     async def use() -> None:
         async with embedded.running(str(place), settings=QUICK):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(use())
-    while stage != "created" and not list(place.glob(stage)):  # noqa: ASYNC110, ASYNC240 - a file is no event
+    await asyncio.sleep(0)
+    while stage and not list(place.glob(stage)):  # noqa: ASYNC110, ASYNC240 - a file is no event
         await asyncio.sleep(0.001)
     await cancel_insistently(task)
     assert not living(place, program="postgres")
@@ -358,13 +365,13 @@ async def test_root_runs_a_copy_of_programs_closed_to_the_servers_account(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private = place.parent / "private"
-    origin = embedded_binaries._package()
+    origin = binaries.package()
     ignore = shutil.ignore_patterns("include", "*.a", "pginstall")
     for source in (origin, origin.with_name(f"{origin.name}.libs")):
         shutil.copytree(source, private / source.name, ignore=ignore)
     private.chmod(0o700)
     monkeypatch.syspath_prepend(str(private))
-    monkeypatch.setattr(embedded_binaries, "SYSTEM", place.parent / "system")
+    monkeypatch.setattr(binaries, "SYSTEM", place.parent / "system")
     async with embedded.running(str(place), settings=QUICK) as server:
         await ask(server, "CREATE EXTENSION vector")
         assert living(place, program=f"{place.parent}/system/postgresql-")

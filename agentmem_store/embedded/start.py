@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agentmem_store.embedded_cluster import LOCALE, POLL_S, PORT, Account, Cluster, detach, run, try_lock, unlock
+from agentmem_store.embedded.cluster import LOCALE, POLL_S, PORT, Account, Cluster, detach, run, try_lock, unlock
 from agentmem_store.errors import ConfigurationError, ConnectError
 
 if sys.platform != "win32":
@@ -156,8 +156,8 @@ def _sync(directory: Path) -> None:
 
 def _make_socket_directory(cluster: Cluster) -> None:
     """Make the socket's directory; one of somebody else's in its place could hold a false server."""
-    with suppress(FileExistsError):
-        cluster.sockets.mkdir(mode=0o700)
+    cluster.sockets.mkdir(mode=0o700, exist_ok=True)
+    if cluster.sockets.lstat().st_uid == os.geteuid():
         _give(cluster.sockets, cluster.account)
     found, owner = cluster.sockets.lstat(), cluster.account.uid if cluster.account else os.geteuid()
     if found.st_uid != owner or not stat.S_ISDIR(found.st_mode) or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

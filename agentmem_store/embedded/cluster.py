@@ -29,12 +29,13 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["LOCALE", "POLL_S", "PORT", "Account", "Cluster", "detach", "run", "stop", "try_lock", "unlock"]
+__all__ = ["LOCALE", "POLL_S", "PORT", "WATCHER", "Account", "Cluster", "detach", "run", "stop", "try_lock", "unlock"]
 
 LOCALE: Final = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"  # macOS has no C.UTF-8
 PORT: Final = 5432  # names the socket; nothing listens on the network
 _SOCKET: Final = f".s.PGSQL.{PORT}"
 POLL_S: Final = 0.02
+WATCHER: Final = __file__  # this file, run as a script, is the watcher
 _STOP_S: Final = 30  # for each way of stopping
 _COMMAND_S: Final = 60
 
