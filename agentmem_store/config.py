@@ -9,7 +9,18 @@ import pydantic
 
 from agentmem_store.errors import ConfigurationError
 
-__all__ = ["DEFAULT", "DEVELOPMENT", "HIGH_PERFORMANCE", "PRODUCTION", "PoolConfig", "default_dsn"]
+__all__ = [
+    "DEFAULT",
+    "DEVELOPMENT",
+    "HIGH_PERFORMANCE",
+    "PRODUCTION",
+    "RETRY_AGGRESSIVE",
+    "RETRY_CONSERVATIVE",
+    "RETRY_DEFAULT",
+    "PoolConfig",
+    "RetryConfig",
+    "default_dsn",
+]
 
 Seconds = Annotated[float, pydantic.Field(gt=0, le=86_400)]
 
@@ -94,6 +105,43 @@ _PRESETS: Final[dict[str, PoolConfig]] = {
     "production": PRODUCTION,
     "high_performance": HIGH_PERFORMANCE,
 }
+
+
+class RetryConfig(pydantic.BaseModel):
+    """How often, and after how long, a whole transaction is run again.
+
+    The wait before retry n (from 1) is a random part of ``min(max_ms, base_ms * factor ** (n - 1))``: full jitter, as it
+    keeps those who collided from colliding again. (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
+    Blog, 2015.)
+
+    Attributes:
+        retries: how many times to try again after the first attempt.
+        base_ms: the most milliseconds before the first retry.
+        max_ms: the most milliseconds before any retry.
+        factor: how much longer each wait may be than the one before.
+        deadline_s: no retry starts later than this many seconds after the first attempt.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    retries: Annotated[int, pydantic.Field(ge=0, le=100)] = 3
+    base_ms: Annotated[float, pydantic.Field(gt=0, le=60_000)] = 100
+    max_ms: Annotated[float, pydantic.Field(gt=0, le=600_000)] = 2000
+    factor: Annotated[float, pydantic.Field(ge=1, le=10)] = 2.0
+    deadline_s: Seconds = 30
+
+    def most_ms(self, retry: int) -> float:
+        """Return the upper bound of the wait before a retry.
+
+        Args:
+            retry: which one, from 1.
+        """
+        return min(self.max_ms, self.base_ms * self.factor ** (retry - 1))
+
+
+RETRY_DEFAULT: Final = RetryConfig()
+RETRY_AGGRESSIVE: Final = RetryConfig(retries=5, base_ms=50, max_ms=1000, factor=1.5)
+RETRY_CONSERVATIVE: Final = RetryConfig(retries=2, base_ms=200, max_ms=5000, factor=3.0)
 
 
 def default_dsn() -> str:

@@ -2,7 +2,7 @@
 
 ::
 
-    AgentMemError                     every error below; `retryable` says whether trying again can help
+    AgentMemError                     every error below; `outcome` says what happened, `retryable` whether to try again
     ├── ValidationError               bad input, found before any I/O; `problems` names item, field and reason
     ├── ConfigurationError            a setting, a DSN or an environment that cannot work
     ├── UsageError                    a call that cannot work here: finished transaction, other event loop, after fork
@@ -18,7 +18,8 @@
     │   └── PoolClosed                the pool is not open
     └── DatabaseError                 the server or the network said no; `sqlstate`, `constraint`, `query`
         ├── ConnectError              no connection could be made
-        ├── ConnectionLost            the connection broke; a write in flight has an unknown outcome
+        ├── ConnectionLost            the connection broke; `outcome` says what became of the statement
+        │   └── CommitUnknown         … while committing: stored whole, or not at all
         ├── StatementTimeout          a deadline ended the statement
         ├── LockTimeout               a lock was not to be had
         ├── TransactionRolledBack     serialization failure or deadlock: run the whole transaction again
@@ -31,7 +32,7 @@ No message and no attribute carries an argument's value, a row's value or a DSN:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import asyncpg
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DRIVER_ERRORS",
     "AgentMemError",
+    "CommitUnknown",
     "ConfigurationError",
     "Conflict",
     "ConnectError",
@@ -55,6 +57,7 @@ __all__ = [
     "MigrationFilesInvalid",
     "MigrationLocked",
     "NotFound",
+    "Outcome",
     "PoolClosed",
     "PoolError",
     "PoolTimeout",
@@ -68,20 +71,30 @@ __all__ = [
 ]
 
 
+Outcome = Literal["not_sent", "rolled_back", "unknown", "permanent"]
+
+
 class AgentMemError(Exception):
     """The base of every error raised here.
 
     Attributes:
-        retryable: whether the same call, or the same whole transaction, may succeed when tried again.
+        outcome: what became of the statement or transaction, and so what may be done:
+            ``not_sent``, nothing reached the server, repeat it; ``rolled_back``, nothing of it happened, run the whole
+            transaction again; ``unknown``, it may have happened; ``permanent``, trying again cannot help.
         sqlstate: the server's five-character code, where the server spoke.
         constraint: the constraint that said no, where there is one.
         query: the name of the `Query` that ran, such as ``memories.search``.
     """
 
-    retryable: bool = False
+    outcome: Outcome = "permanent"
     sqlstate: str | None = None
     constraint: str | None = None
     query: str | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call, or the same whole transaction, may succeed when tried again without harm."""
+        return self.outcome in {"not_sent", "rolled_back"}
 
 
 class Problem(NamedTuple):
@@ -169,7 +182,7 @@ class MigrationFailed(MigrationError):
 class MigrationLocked(MigrationError):
     """Another process held the migration lock for the whole wait."""
 
-    retryable = True
+    outcome: Outcome = "not_sent"
 
 
 class PoolError(AgentMemError):
@@ -185,7 +198,7 @@ class PoolTimeout(PoolError):
         waiting: callers in the queue, this one included.
     """
 
-    retryable = True
+    outcome: Outcome = "not_sent"
 
     def __init__(self, seconds: float, *, size: int, in_use: int, waiting: int) -> None:
         self.size, self.in_use, self.waiting = size, in_use, waiting
@@ -215,11 +228,17 @@ class DatabaseError(AgentMemError):
 class ConnectError(DatabaseError):
     """No connection could be made; nothing was sent."""
 
-    retryable = True
+    outcome: Outcome = "not_sent"
 
 
 class ConnectionLost(DatabaseError):
-    """The connection broke. A read can be repeated; a write in flight has an unknown outcome."""
+    """The connection broke. `outcome` says what became of the statement; within a transaction, it is rolled back."""
+
+    outcome: Outcome = "unknown"
+
+
+class CommitUnknown(ConnectionLost):
+    """The connection broke while a transaction was being committed: it is stored whole, or not at all."""
 
 
 class StatementTimeout(DatabaseError):
@@ -229,13 +248,13 @@ class StatementTimeout(DatabaseError):
 class LockTimeout(DatabaseError):
     """A lock was not to be had in time; the statement did nothing."""
 
-    retryable = True
+    outcome: Outcome = "rolled_back"
 
 
 class TransactionRolledBack(DatabaseError):
     """A serialization failure or a deadlock: nothing of the transaction happened, run the whole of it again."""
 
-    retryable = True
+    outcome: Outcome = "rolled_back"
 
 
 class ReadOnly(DatabaseError):
@@ -249,7 +268,7 @@ class ConstraintViolation(DatabaseError):
 class InsufficientResources(DatabaseError):
     """The server has too many connections, too little memory, or a full disk."""
 
-    retryable = True
+    outcome: Outcome = "rolled_back"
 
 
 # By SQLSTATE, five characters before two (its class). PostgreSQL manual, appendix A.
@@ -301,9 +320,12 @@ def from_driver(error: BaseException, query: str | None = None) -> AgentMemError
     if isinstance(error, OSError):
         return ConnectionLost(f"the network failed: {type(error).__name__}", query=query)
     if isinstance(error, ValueError | TypeError):
-        # The driver's text quotes the value; the parameter's place is all that may be told.
+        # The driver's text quotes the value; the query is all that may be told.
         return DatabaseError("the driver could not encode an argument for this query", query=query)
-    return ConnectionLost(f"the connection cannot be used: {type(error).__name__}", query=query)
+    # InterfaceError and InternalClientError: the driver found the connection closed before it sent anything.
+    lost = ConnectionLost(f"the connection was closed ({type(error).__name__})", query=query)
+    lost.outcome = "not_sent"
+    return lost
 
 
 def _from_server(error: asyncpg.PostgresError, query: str | None) -> AgentMemError:
@@ -311,6 +333,9 @@ def _from_server(error: asyncpg.PostgresError, query: str | None) -> AgentMemErr
     # CHECK and data errors quote the offending row in DETAIL, data errors (class 22) in the message itself.
     said = str(error.args[0]) if error.args and not state.startswith("22") else "the server refused a value"
     constraint: str | None = getattr(error, "constraint_name", None)
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        # A migration changed a table under a prepared statement; the next attempt prepares it anew.
+        return TransactionRolledBack(f"{said} ({state})", sqlstate=state, query=query)
     if state == _UNIQUE_VIOLATION:
         conflict = Conflict(f"already taken: {constraint or 'a unique key'}", constraint=constraint)
         conflict.sqlstate, conflict.query = state, query

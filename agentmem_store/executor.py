@@ -13,7 +13,7 @@ import asyncpg
 from agentmem_store import errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterable
 
     from agentmem_store.pool import Lease, PoolManager
     from agentmem_store.query import Query
@@ -56,14 +56,19 @@ class PoolExecutor(Executor):
     async def fetch(self, query: Query[Any], args: tuple[Any, ...]) -> list[Any]:
         """See `Executor.fetch`."""
         asked = time.perf_counter()
-        lease = await self._pool.acquire()
-        began = time.perf_counter()
-        try:
-            records = await lease.connection.fetch(query.text, *args)
-        except errors.DRIVER_ERRORS as error:
-            raise self._observer.failed(query, error) from error
-        finally:
-            self._pool.release(lease)
+        while True:
+            lease = await self._pool.acquire()
+            began = time.perf_counter()
+            try:
+                records = await lease.connection.fetch(query.text, *args)
+                break
+            except errors.DRIVER_ERRORS as error:
+                failure = self._observer.failed(query, error)
+                if failure.outcome != "not_sent" or not lease.connection.is_closed():
+                    raise failure from error
+                # It had died while idle, and nothing was sent. Another may serve; each round uses a dead one up.
+            finally:
+                self._pool.release(lease)
         ended = time.perf_counter()
         self._observer.finished(query, wait_s=began - asked, run_s=ended - began, rows=len(records))
         return records
@@ -95,9 +100,10 @@ class PoolExecutor(Executor):
 class ConnectionExecutor(Executor):
     """Every statement on one connection: the pool's, within a transaction, or the application's own."""
 
-    def __init__(self, connection: Connection, observer: Observer) -> None:
+    def __init__(self, connection: Connection, observer: Observer, *, in_transaction: bool = False) -> None:
         self._connection = connection
         self._observer = observer
+        self._in_transaction = in_transaction
         self._finished = False
 
     async def fetch(self, query: Query[Any], args: tuple[Any, ...]) -> list[Any]:
@@ -111,6 +117,25 @@ class ConnectionExecutor(Executor):
         self._observer.finished(query, wait_s=0.0, run_s=time.perf_counter() - began, rows=len(records))
         return records
 
+    async def copy(self, query: Query[int], lines: AsyncIterable[bytes]) -> int:
+        """Send lines of COPY's text format to a ``COPY … FROM STDIN``, and return the number of rows stored.
+
+        Raises:
+            AgentMemError: from the tree in `agentmem_store.errors`, by SQLSTATE.
+        """
+        self._check_usable()
+        # The driver's public copies put a statement of their own together, and the one for records goes through the
+        # connection's codecs, which an application may have set.
+        connection: Any = self._connection
+        began = time.perf_counter()
+        try:
+            tag: str = await connection._copy_in(query.text, lines, None)  # noqa: SLF001
+        except errors.DRIVER_ERRORS as error:
+            raise self._explain(query, error) from error
+        rows = int(tag.rpartition(" ")[2])
+        self._observer.finished(query, wait_s=0.0, run_s=time.perf_counter() - began, rows=rows)
+        return rows
+
     @asynccontextmanager
     async def transaction(
         self, isolation: Isolation | None, *, read_only: bool
@@ -121,7 +146,7 @@ class ConnectionExecutor(Executor):
             raise errors.UsageError("a nested transaction is a savepoint: set the isolation on the outermost one")
         transaction = self._connection.transaction(isolation=isolation, readonly=read_only)
         await self._control(transaction.start())
-        inner = ConnectionExecutor(self._connection, self._observer)
+        inner = ConnectionExecutor(self._connection, self._observer, in_transaction=True)
         try:
             yield inner
         except BaseException:
@@ -129,7 +154,7 @@ class ConnectionExecutor(Executor):
             await self._roll_back(transaction)
             raise
         inner._finished = True
-        await self._control(transaction.commit())
+        await self._commit(transaction)
 
     def _explain(self, query: Query[Any], error: Exception) -> errors.AgentMemError:
         # The driver's own complaint about a connection that works: it is busy with another statement.
@@ -138,7 +163,10 @@ class ConnectionExecutor(Executor):
             return errors.UsageError(
                 "two tasks used one transaction at the same time: give each its own, or await in turn"
             )
-        return self._observer.failed(query, error)
+        failure = self._observer.failed(query, error)
+        if self._in_transaction and isinstance(failure, errors.ConnectionLost):
+            failure.outcome = "rolled_back"  # its COMMIT was never sent
+        return failure
 
     def _check_usable(self) -> None:
         if self._finished:
@@ -149,6 +177,15 @@ class ConnectionExecutor(Executor):
             await statement
         except errors.DRIVER_ERRORS as error:
             raise errors.from_driver(error) from error
+
+    async def _commit(self, transaction: Any) -> None:
+        try:
+            await self._control(transaction.commit())
+        except errors.ConnectionLost as lost:
+            if lost.outcome == "not_sent" or self._in_transaction:
+                lost.outcome = "rolled_back"
+                raise
+            raise errors.CommitUnknown("the connection broke while committing", sqlstate=lost.sqlstate) from lost
 
     async def _roll_back(self, transaction: Any) -> None:
         """Roll back even while being cancelled; a connection that cannot do it in time is ended."""

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, cast
 from uuid import UUID
 
 import pydantic
@@ -108,10 +108,10 @@ def _json_problem(value: Any, path: str, depth: int) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else f"holds a number that is not finite{_at(path)}"
     if isinstance(value, Mapping):
-        pairs: Mapping[Any, Any] = value
+        pairs = cast("Mapping[Any, Any]", value)
         return next(filter(None, (_pair_problem(k, v, path, depth) for k, v in pairs.items())), None)
     if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
+        items = cast("Sequence[Any]", value)
         parts = (_json_problem(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(items))
         return next(filter(None, parts), None)
     return f"holds a {type(value).__name__}, which JSON has no form for{_at(path)}"

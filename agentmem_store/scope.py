@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agentmem_store import errors
+from agentmem_store.config import RETRY_DEFAULT, RetryConfig
 from agentmem_store.executor import ConnectionExecutor, Executor, Isolation
 from agentmem_store.inputs import check_uuid
+from agentmem_store.retry import commit_surely, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
     from uuid import UUID
 
     import asyncpg
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Root", "Scope"]
 
 Row = TypeVar("Row")
+Result = TypeVar("Result")
 
 
 class Root:
@@ -101,6 +105,47 @@ class Scope:
         async with self._executor.transaction(isolation, read_only=read_only) as executor:
             yield self._with(executor)
 
+    async def run(
+        self,
+        work: Callable[[Scope], Awaitable[Result]],
+        *,
+        retry: RetryConfig = RETRY_DEFAULT,
+        isolation: Isolation | None = None,
+        read_only: bool = False,
+    ) -> Result:
+        """Await `work(tx)` in a transaction, and run the whole of it again when nothing of it happened.
+
+        A serialization failure, a deadlock, a lock timeout, a connection that could not be made or broke before the
+        commit: each is followed by another attempt on a fresh connection; none is held while waiting. When the
+        connection breaks during the commit, the server is asked whether the transaction is stored. Errors that would
+        come again are raised at once. Within a transaction, `work` runs once, in a savepoint: only the outermost
+        transaction can be run again.
+
+        Args:
+            work: may be awaited several times, so what it does besides the database should bear that.
+            retry: how often, and after how long.
+            isolation: read_committed (default), repeatable_read or serializable.
+            read_only: whether the server refuses writes.
+
+        Returns:
+            what `work` returned in the attempt that was committed.
+
+        Raises:
+            AgentMemError: the last attempt's own error.
+            CommitUnknown: the connection broke while committing, and the server could not be asked in time.
+        """
+        if self.in_transaction:
+            async with self.transaction() as tx:
+                return await work(tx)
+
+        def on_connection(executor: ConnectionExecutor) -> Awaitable[Result]:
+            return work(self._with(executor))
+
+        def attempt() -> Awaitable[Result]:
+            return commit_surely(self._executor, on_connection, retry, isolation=isolation, read_only=read_only)
+
+        return await repeat(attempt, retry)
+
     @property
     def in_transaction(self) -> bool:
         """Whether statements run on one connection, where a failed one loses the whole transaction."""
@@ -126,6 +171,18 @@ class Scope:
     async def fetch_one(self, query: Query[Row], *args: Any) -> Row:
         """Run a query of this tenant that always returns a row, such as a count, and return it."""
         return query.decode((await self._executor.fetch(query, (self.organization_id, *args)))[0])
+
+    async def copy(self, query: Query[int], lines: AsyncIterable[bytes]) -> int:
+        """Send lines of COPY's text format to a ``COPY … FROM STDIN``; return the number of rows stored.
+
+        The one statement that takes no ``$1``: each line has to carry the organization.
+
+        Raises:
+            UsageError: this scope is not bound to a transaction.
+        """
+        if not isinstance(self._executor, ConnectionExecutor):
+            raise errors.UsageError("COPY runs within a transaction: use the scope that `transaction()` yields")
+        return await self._executor.copy(query, lines)
 
     def _with(self, executor: Executor) -> Scope:
         return Scope(executor, self._observer, self.organization_id, self.actor_id)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -23,7 +20,7 @@ from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
 from agentmem_store.scope import Root, Scope
 from agentmem_store.telemetry import Observer
-from tests.servers import CONTAINER_IMAGE, admin, on_database, why_no_docker
+from tests.servers import CONTAINER_IMAGE, admin, on_database, open_directory, why_no_docker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -64,16 +61,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 @contextmanager
 def embedded_server() -> Iterator[str]:
     """Run an embedded server in a directory of its own, which its system user can reach."""
-    home = Path(tempfile.mkdtemp(prefix="agentmem-test-"))
-    home.chmod(0o755)
-    try:
-        with (
-            start_blocking_portal() as portal,
-            portal.wrap_async_context_manager(embedded.running(str(home / "pg"), settings=_FAST)) as running,
-        ):
-            yield running.dsn
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with (
+        open_directory() as home,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(embedded.running(str(home / "pg"), settings=_FAST)) as running,
+    ):
+        yield running.dsn
 
 
 @contextmanager

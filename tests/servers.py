@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from agentmem_store import connect
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CONTAINER_IMAGE = "pgvector/pgvector:pg17"
+
+
+@contextmanager
+def open_directory() -> Iterator[Path]:
+    """A temporary directory that other accounts can enter, as the embedded server's does when root runs the tests."""
+    directory = Path(tempfile.mkdtemp(prefix="agentmem-test-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def on_database(dsn: str, name: str) -> str:

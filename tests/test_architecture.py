@@ -25,6 +25,7 @@ LAYERS = [
     ["migrations", "telemetry", "statements"],
     ["pool"],
     ["executor"],
+    ["retry"],
     ["scope"],
     ["page"],
     ["repositories"],

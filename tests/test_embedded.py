@@ -274,7 +274,7 @@ async def test_a_cancelled_start_is_undone(place: Path, stage: str) -> None:
 
     task = asyncio.create_task(use())
     await asyncio.sleep(0)
-    while stage and not list(place.glob(stage)):  # noqa: ASYNC110, ASYNC240 - a file is no event
+    while stage and not list(place.glob(stage)):
         await asyncio.sleep(0.001)
     await cancel_insistently(task)
     assert not living(place, program="postgres")

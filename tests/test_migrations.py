@@ -68,7 +68,7 @@ async def until(dsn: str, count: str) -> None:
     """Come back when the counting statement sees something; the caller's test has the deadline."""
     async with connected(dsn) as connection:
         with anyio.fail_after(30):
-            while not await connection.fetchval(count):  # noqa: ASYNC110 - the server tells of no such event
+            while not await connection.fetchval(count):
                 await anyio.sleep(0.01)
 
 

@@ -203,5 +203,5 @@ async def _transaction(connection: Connection, path: str, sql: str) -> AsyncGene
         position = getattr(error, "position", None)
         line = f":{files.line_of(sql, int(position) - 1)}" if position else ""
         failed = errors.MigrationFailed(f"{path}{line}: {told}")
-        failed.sqlstate, failed.constraint, failed.retryable = told.sqlstate, told.constraint, told.retryable
+        failed.sqlstate, failed.constraint, failed.outcome = told.sqlstate, told.constraint, told.outcome
         raise failed from error

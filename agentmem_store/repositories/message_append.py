@@ -84,7 +84,7 @@ async def _append(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> list
         # A copy with the same id was committed between our look and our insert. Nothing of ours is stored; the next
         # look finds it. A transaction is lost by the error, and only its owner can run it again.
         if scope.in_transaction:
-            raced.retryable = True
+            raced.outcome = "rolled_back"
             raise
     return await scope.fetch_all(statements.APPEND, *args)
 

@@ -1,0 +1,100 @@
+"""A proxy between driver and server that understands the protocol enough to count, and to cut where a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+__all__ = ["Proxy", "proxied"]
+
+# Messages after which the driver waits for the server: Query, Sync, Flush.
+_AWAITED = {b"Q", b"S", b"H"}
+
+
+class Proxy:
+    """Forwards connections to a server's Unix socket.
+
+    Attributes:
+        port: where it listens, on 127.0.0.1.
+        round_trips: how many times a driver has waited for the server, start-up left out.
+        connections: how many were made through it.
+        drop_reply_to: a function of a message's type and body; where it is true, the message goes to the server, and
+            the connection is cut before the driver hears of it. It is asked once more only after it was reset.
+    """
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self.port = 0
+        self.round_trips = 0
+        self.connections = 0
+        self.drop_reply_to: Callable[[bytes, bytes], bool] = lambda _kind, _body: False
+        self.drop_before: Callable[[bytes, bytes], bool] = lambda _kind, _body: False
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket_path)
+        down = asyncio.create_task(_copy(upstream_reader, writer))
+        try:
+            await self._forward(reader, upstream_writer, down)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            down.cancel()
+            for end in (upstream_writer, writer):
+                end.transport.abort()
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, down: asyncio.Task[None]
+    ) -> None:
+        upstream.write(await _start_up(reader))
+        while True:
+            head = await reader.readexactly(5)
+            kind, body = head[:1], await reader.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+            if self.drop_before(kind, body):
+                return
+            dropping = self.drop_reply_to(kind, body)
+            if dropping:
+                down.cancel()
+            self.round_trips += kind in _AWAITED
+            upstream.write(head + body)
+            await upstream.drain()
+            if dropping:
+                await self._let_the_server_finish(upstream)
+                return
+
+    async def _let_the_server_finish(self, upstream: asyncio.StreamWriter) -> None:
+        """Close our writing side only: the server works off what it was sent, and then ends the session."""
+        upstream.write(b"X\x00\x00\x00\x04")
+        upstream.write_eof()
+        await upstream.drain()
+
+
+async def _start_up(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readexactly(4)
+    return head + await reader.readexactly(struct.unpack("!I", head)[0] - 4)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+@asynccontextmanager
+async def proxied(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """Yield a proxy to the embedded server of a DSN, and the DSN that goes through it."""
+    parts = urlsplit(dsn)
+    options = parse_qs(parts.query)
+    proxy = Proxy(f"{options['host'][0]}/.s.PGSQL.{options.get('port', ['5432'])[0]}")
+    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy, f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
+    finally:
+        server.close()
