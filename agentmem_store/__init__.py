@@ -7,6 +7,86 @@
         scope = db.tenant(org.id)
         agent = await agents.create(scope, NewAgent(name="planner"))
         await messages.append(scope, agent.id, [NewMessage(role="user", text="I take my coffee black")])
+        hits = await messages.search(scope, agent.id, "coffee")
 """
 
 from __future__ import annotations
+
+from agentmem_store import context, errors, migrations
+from agentmem_store.config import (
+    DEFAULT,
+    DEVELOPMENT,
+    HIGH_PERFORMANCE,
+    PRODUCTION,
+    RETRY_AGGRESSIVE,
+    RETRY_CONSERVATIVE,
+    RETRY_DEFAULT,
+    PoolConfig,
+    RetryConfig,
+)
+from agentmem_store.database import Database
+from agentmem_store.models.agents import Agent, AgentChanges, NewAgent
+from agentmem_store.models.blocks import Block, BlockChanges, NewBlock
+from agentmem_store.models.context import AgentDetails, Context
+from agentmem_store.models.memories import Memory, MemoryChanges, MemoryHit, MetadataFilter, NewMemory
+from agentmem_store.models.messages import Message, MessageChanges, MessageHit, NewMessage
+from agentmem_store.models.organizations import NewOrganization, Organization, OrganizationChanges
+from agentmem_store.models.tools import NewTool, Tool, ToolChanges
+from agentmem_store.models.users import NewUser, User, UserChanges
+from agentmem_store.page import Page
+from agentmem_store.repositories import agents, blocks, memories, messages, organizations, tools, users
+from agentmem_store.repositories.changing import Edit
+from agentmem_store.scope import Root, Scope
+
+__all__ = [
+    "DEFAULT",
+    "DEVELOPMENT",
+    "HIGH_PERFORMANCE",
+    "PRODUCTION",
+    "RETRY_AGGRESSIVE",
+    "RETRY_CONSERVATIVE",
+    "RETRY_DEFAULT",
+    "Agent",
+    "AgentChanges",
+    "AgentDetails",
+    "Block",
+    "BlockChanges",
+    "Context",
+    "Database",
+    "Edit",
+    "Memory",
+    "MemoryChanges",
+    "MemoryHit",
+    "Message",
+    "MessageChanges",
+    "MessageHit",
+    "MetadataFilter",
+    "NewAgent",
+    "NewBlock",
+    "NewMemory",
+    "NewMessage",
+    "NewOrganization",
+    "NewTool",
+    "NewUser",
+    "Organization",
+    "OrganizationChanges",
+    "Page",
+    "PoolConfig",
+    "RetryConfig",
+    "Root",
+    "Scope",
+    "Tool",
+    "ToolChanges",
+    "User",
+    "UserChanges",
+    "agents",
+    "blocks",
+    "context",
+    "errors",
+    "memories",
+    "messages",
+    "migrations",
+    "organizations",
+    "tools",
+    "users",
+]

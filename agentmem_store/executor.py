@@ -27,6 +27,9 @@ Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 _ROLLBACK_TIMEOUT_S: Final = 5.0
 
+# A row can hold megabytes, so a stream takes few at a time: the next hundred costs one round trip.
+_STREAMED_AT_ONCE: Final = 100
+
 
 class Executor(ABC):
     """Runs a statement and returns its records. There are two: a pool's and a connection's."""
@@ -135,6 +138,33 @@ class ConnectionExecutor(Executor):
         rows = int(tag.rpartition(" ")[2])
         self._observer.finished(query, wait_s=0.0, run_s=time.perf_counter() - began, rows=rows)
         return rows
+
+    async def stream(self, query: Query[Any], args: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
+        """Run one statement within a transaction and yield its records, in the server's order, few held at a time.
+
+        What is observed is the time that the server took, not the time that the caller took between two records.
+
+        Raises:
+            UsageError: no transaction is begun on this connection, or it is finished.
+            AgentMemError: from the tree in `agentmem_store.errors`, by SQLSTATE.
+        """
+        cursor, run_s, rows = None, 0.0, 0
+        while True:
+            self._check_usable()
+            if not self._connection.is_in_transaction():
+                raise errors.UsageError("a stream runs within a transaction: begin one first")
+            began = time.perf_counter()
+            try:
+                cursor = cursor or await self._connection.cursor(query.text, *args)
+                records = await cursor.fetch(_STREAMED_AT_ONCE)
+            except errors.DRIVER_ERRORS as error:
+                raise self._explain(query, error) from error
+            run_s, rows = run_s + time.perf_counter() - began, rows + len(records)
+            if not records:
+                break
+            for record in records:
+                yield record
+        self._observer.finished(query, wait_s=0.0, run_s=run_s, rows=rows)
 
     @asynccontextmanager
     async def transaction(

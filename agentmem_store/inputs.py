@@ -108,7 +108,7 @@ def _json_problem(value: Any, path: str, depth: int) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else f"holds a number that is not finite{_at(path)}"
     if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value)
+        pairs = cast("Mapping[object, object]", value)
         return next(filter(None, (_pair_problem(k, v, path, depth) for k, v in pairs.items())), None)
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)

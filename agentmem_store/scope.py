@@ -180,9 +180,21 @@ class Scope:
         Raises:
             UsageError: this scope is not bound to a transaction.
         """
+        return await self._bound("COPY").copy(query, lines)
+
+    async def stream(self, query: Query[Row], *args: Any) -> AsyncGenerator[Row, None]:
+        """Run a query of this tenant and yield its rows, in the server's order, at most a hundred in memory at a time.
+
+        Raises:
+            UsageError: this scope is not bound to a transaction.
+        """
+        async for record in self._bound("a stream").stream(query, (self.organization_id, *args)):
+            yield query.decode(record)
+
+    def _bound(self, what: str) -> ConnectionExecutor:
         if not isinstance(self._executor, ConnectionExecutor):
-            raise errors.UsageError("COPY runs within a transaction: use the scope that `transaction()` yields")
-        return await self._executor.copy(query, lines)
+            raise errors.UsageError(f"{what} runs within a transaction: use the scope that `transaction()` yields")
+        return self._executor
 
     def _with(self, executor: Executor) -> Scope:
         return Scope(executor, self._observer, self.organization_id, self.actor_id)

@@ -29,7 +29,7 @@ LAYERS = [
     ["scope"],
     ["page"],
     ["repositories"],
-    ["chatlog", "database"],
+    ["chatlog", "context", "database", "retention", "transfer"],
     ["__init__"],
     ["cli", "__main__"],
 ]

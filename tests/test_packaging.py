@@ -58,7 +58,7 @@ def test_it_migrates_from_an_empty_environment(wheel: Path, tmp_path: Path, empt
 
 
 def test_the_public_names_are_what_they_say() -> None:
-    assert sorted(agentmem_store.__all__) == agentmem_store.__all__
+    assert len(set(agentmem_store.__all__)) == len(agentmem_store.__all__)
     for name in agentmem_store.__all__:
         assert hasattr(agentmem_store, name)
 

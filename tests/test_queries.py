@@ -31,6 +31,7 @@ PYTHON_TYPES: dict[int, Any] = {
     21: int,
     23: int,
     25: str,
+    114: list,
     700: float,
     701: float,
     1184: datetime,

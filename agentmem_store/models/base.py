@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - pydantic reads it at run time
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID  # noqa: TC003 - pydantic reads it at run time
+from uuid import UUID
 
 import pydantic
 import pydantic_core
 from pydantic import BeforeValidator
 
-__all__ = ["JsonDict", "JsonItems", "Refusal", "Row"]
+__all__ = ["JsonDict", "JsonItems", "JsonStrings", "Refusal", "Row"]
 
 
 def _decode(value: Any) -> Any:
@@ -20,6 +20,7 @@ def _decode(value: Any) -> Any:
 
 JsonDict = Annotated[dict[str, Any], BeforeValidator(_decode)]
 JsonItems = Annotated[list[Any], BeforeValidator(_decode)]
+JsonStrings = Annotated[list[str], BeforeValidator(_decode)]
 
 
 class Row(pydantic.BaseModel):
@@ -55,8 +56,10 @@ class Refusal(pydantic.BaseModel):
 
     Attributes:
         place: its place in the batch, from 1.
-        missing: the parent that is not there, such as agent; None when the id is stored with other content.
+        missing: the parent that is not there, such as agent; None when it is not for a parent.
+        taken: the unique index in which another row has its name; with neither, the id is stored with other content.
     """
 
     place: int
     missing: str | None
+    taken: str | None = None

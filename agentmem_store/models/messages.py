@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-from uuid import UUID  # noqa: TC003 - pydantic reads it at run time
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pydantic
 from pydantic import Field
@@ -15,6 +15,7 @@ from agentmem_store.models.base import JsonDict, JsonItems, Row
 __all__ = ["Message", "MessageChanges", "MessageHit", "NewMessage", "Role"]
 
 Role = Literal["user", "assistant", "system", "tool"]
+TokenCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Message(Row):
@@ -36,6 +37,7 @@ class Message(Row):
         step_id: the step of the agent's run.
         otid: the id the client gave it before it was stored.
         sender_id: who sent it, in the application's terms.
+        token_count: how many tokens it is to the application's model; None where it was not said.
         language: how its text is stemmed for search; the organization's when it was stored.
         metadata: the application's own.
     """
@@ -55,6 +57,7 @@ class Message(Row):
     step_id: str | None
     otid: str | None
     sender_id: str | None
+    token_count: int | None
     language: str
     metadata: JsonDict
 
@@ -76,6 +79,7 @@ class NewMessage(Input):
     step_id: Name | None = None
     otid: Name | None = None
     sender_id: Name | None = None
+    token_count: TokenCount | None = None
     metadata: JsonObject = Field(default_factory=dict[str, Any])
     created_at: Time | None = None
 
@@ -91,6 +95,7 @@ class MessageChanges(Changes):
     tool_call_id: Name | None = None
     tool_returns: JsonList | None = None
     step_id: Name | None = None
+    token_count: TokenCount | None = None
     metadata: JsonObject = Field(default_factory=dict[str, Any])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID  # noqa: TC003 - pydantic reads it at run time
+from uuid import UUID
 
 from pydantic import Field
 from uuid_utils.compat import uuid7

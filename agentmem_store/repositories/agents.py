@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from agentmem_store.inputs import check_text, check_uuid, check_uuids, json_or_none, json_text, uuid_array
+from agentmem_store.inputs import check_count, check_text, check_uuid, check_uuids, json_or_none, json_text, uuid_array
 from agentmem_store.page import Page, list_page
 from agentmem_store.repositories.changing import (
     Change,
     Edit,
     count_rows,
     delete_row,
+    found,
     get_row,
     hard_delete_row,
     restore_row,
@@ -19,6 +20,7 @@ from agentmem_store.repositories.changing import (
 )
 from agentmem_store.repositories.creation import Creation, create_rows
 from agentmem_store.statements import agents as statements
+from agentmem_store.statements import context
 
 if TYPE_CHECKING:
     import builtins
@@ -26,21 +28,28 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agentmem_store.models.agents import Agent, AgentChanges, NewAgent
+    from agentmem_store.models.context import AgentDetails
+    from agentmem_store.query import Query
     from agentmem_store.scope import Scope
 
 __all__ = [
+    "append_message_ids",
     "count",
     "create",
     "create_many",
     "delete",
     "delete_many",
+    "details",
     "find",
+    "find_by_name",
     "get",
     "hard_delete",
     "hard_delete_many",
     "list",
     "restore",
     "restore_many",
+    "set_message_ids",
+    "trim_message_ids",
     "update",
     "update_many",
 ]
@@ -100,6 +109,25 @@ async def get(scope: Scope, agent_id: UUID) -> Agent:
 async def find(scope: Scope, agent_id: UUID) -> Agent | None:
     """Return an agent, or None if no such agent is visible in this organization."""
     return await scope.fetch_optional(statements.GET, check_uuid(agent_id, "agent_id"))
+
+
+async def find_by_name(scope: Scope, name: str) -> Agent | None:
+    """Return the oldest agent of exactly this name that is visible in this organization, or None.
+
+    Raises:
+        ValidationError: the name holds a character that PostgreSQL cannot take.
+    """
+    return await scope.fetch_optional(statements.OLDEST_BY_NAME, check_text(name, "name"))
+
+
+async def details(scope: Scope, agent_id: UUID) -> AgentDetails:
+    """Return an agent with its blocks and tools, in one statement.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    row = await scope.fetch_optional(context.DETAILS, check_uuid(agent_id, "agent_id"))
+    return found(row, "agent")
 
 
 async def list(scope: Scope, *, name: str | None = None, limit: int = 50, cursor: str | None = None) -> Page[Agent]:
@@ -190,3 +218,36 @@ async def hard_delete(scope: Scope, agent_id: UUID) -> None:
 async def hard_delete_many(scope: Scope, agent_ids: Sequence[UUID]) -> int:
     """Remove agents for good, all in one statement; return how many there were. Unknown ids are passed over."""
     return await count_rows(scope, statements.HARD_DELETE, check_uuids(agent_ids, "agent_id"))
+
+
+async def append_message_ids(scope: Scope, agent_id: UUID, message_ids: Sequence[UUID]) -> Agent:
+    """Add to the end of an agent's in-context list, in one statement. The ids are not checked against messages.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    return await _change_context(scope, statements.APPEND_MESSAGE_IDS, agent_id, check_uuids(message_ids, "message_id"))
+
+
+async def set_message_ids(scope: Scope, agent_id: UUID, message_ids: Sequence[UUID]) -> Agent:
+    """Replace an agent's in-context list, in one statement. The ids are not checked against messages.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    return await _change_context(scope, statements.SET_MESSAGE_IDS, agent_id, check_uuids(message_ids, "message_id"))
+
+
+async def trim_message_ids(scope: Scope, agent_id: UUID, keep: int) -> Agent:
+    """Keep only the last `keep` ids of an agent's in-context list, in one statement; 0 empties it.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+    """
+    kept = check_count(keep, "keep", most=2**31 - 2)
+    return await _change_context(scope, statements.TRIM_MESSAGE_IDS, agent_id, kept)
+
+
+async def _change_context(scope: Scope, query: Query[Agent], agent_id: UUID, value: object) -> Agent:
+    row = await scope.fetch_optional(query, scope.actor_id, check_uuid(agent_id, "agent_id"), value)
+    return found(row, "agent")

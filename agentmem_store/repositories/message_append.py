@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentmem_store.models.messages import Message, NewMessage
     from agentmem_store.scope import Scope
 
-__all__ = ["append", "create"]
+__all__ = ["append", "append_rows", "create"]
 
 
 async def create(scope: Scope, agent_id: UUID, new: NewMessage) -> Message:
@@ -42,15 +42,20 @@ async def append(scope: Scope, agent_id: UUID, new: Sequence[NewMessage]) -> lis
             storing the same id at the same moment.
         ValidationError: an id is given twice.
     """
+    return await append_rows(scope, agent_id, new, strict=True)
+
+
+async def append_rows(scope: Scope, agent_id: UUID, new: Sequence[NewMessage], *, strict: bool) -> list[Message]:
+    """Append as `append` does; unless `strict`, an id that is stored with other content comes back as it stands."""
     check_uuid(agent_id, "agent_id")
     if not new:
         return []
     check_distinct([message.id for message in new])
     arrays = [list(column) for column in zip(*map(_columns, new), strict=True)]
-    rows = {row.id: row for row in await _append(scope, agent_id, arrays)}
+    rows = {row.id: row for row in await _append(scope, (agent_id, *arrays, strict, scope.actor_id))}
     rest = [message.id for message in new if message.id not in rows]
     if rest:
-        await _refuse(scope, agent_id, arrays)
+        await _refuse(scope, (agent_id, *arrays, strict), arrays[0])
         rows.update((row.id, row) for row in await scope.fetch_all(statements.STORED, rest))
     return [rows[message.id] for message in new]
 
@@ -73,11 +78,11 @@ def _columns(new: NewMessage) -> tuple[Any, ...]:
         new.sender_id,
         json_text(new.metadata),
         new.created_at,
+        new.token_count,
     )
 
 
-async def _append(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> list[Message]:
-    args = (agent_id, *arrays, scope.actor_id)
+async def _append(scope: Scope, args: tuple[Any, ...]) -> list[Message]:
     try:
         return await scope.fetch_all(statements.APPEND, *args)
     except errors.Conflict as raced:
@@ -89,11 +94,11 @@ async def _append(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> list
     return await scope.fetch_all(statements.APPEND, *args)
 
 
-async def _refuse(scope: Scope, agent_id: UUID, arrays: list[list[Any]]) -> None:
-    found = sorted(await scope.fetch_all(statements.APPEND_REFUSALS, agent_id, *arrays), key=lambda r: r.place)
+async def _refuse(scope: Scope, args: tuple[Any, ...], ids: list[UUID]) -> None:
+    found = sorted(await scope.fetch_all(statements.APPEND_REFUSALS, *args), key=lambda r: r.place)
     if not found:
         return
-    first, ids = found[0], arrays[0]
+    first = found[0]
     item = f"item {first.place - 1}: " if len(ids) > 1 and first.missing in {None, "user"} else ""
     if first.missing:
         raise errors.NotFound(first.missing, f"{item}no such {first.missing}, or it is deleted")

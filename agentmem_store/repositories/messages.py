@@ -25,6 +25,7 @@ from agentmem_store.repositories.changing import (
     update_rows,
 )
 from agentmem_store.repositories.message_append import append, create
+from agentmem_store.repositories.message_batches import create_many
 from agentmem_store.statements import messages as statements
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "by_step",
     "count",
     "create",
+    "create_many",
     "delete",
     "delete_many",
     "find",

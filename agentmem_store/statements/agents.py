@@ -10,7 +10,7 @@ from agentmem_store.models.base import Refusal
 from agentmem_store.query import Query
 from agentmem_store.statements.visibility import LIVING_ORGANIZATION
 
-_COLUMNS: Final[LiteralString] = """
+COLUMNS: Final[LiteralString] = """
        a.id, a.name, a.agent_type, a.description, a.system, a.topic, a.message_ids,
        a.metadata, a.llm_config, a.embedding_config, a.tool_rules, a.mcp_tools,
        a.version, a.created_at, a.updated_at, a.created_by_id, a.last_updated_by_id,
@@ -46,14 +46,14 @@ fresh AS (
     FROM input AS i
     WHERE """ + LIVING_ORGANIZATION + """
     ON CONFLICT (organization_id, id) DO NOTHING
-    RETURNING """ + _COLUMNS + """
+    RETURNING """ + COLUMNS + """
 ),
 counters AS (
     INSERT INTO agentmem.message_counters (organization_id, agent_id)
     SELECT $1, f.id
     FROM fresh AS f
 )
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM fresh AS a
 """)
 
@@ -74,19 +74,19 @@ WHERE a.version = 1 AND NOT a.is_deleted
 """)
 
 CREATE_STORED: Final = Query("agents.create_stored", Agent, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND a.id = ANY ($2::uuid[])
 """)
 
 GET: Final = Query("agents.get", Agent, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
   AND """ + LIVING_ORGANIZATION)
 
 LIST: Final = Query("agents.list", Agent, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND NOT a.is_deleted
   AND (a.created_at, a.id) < ($3, $4)
@@ -96,13 +96,22 @@ LIMIT $2
 """)
 
 LIST_BY_NAME: Final = Query("agents.list_by_name", Agent, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND a.name = $5 AND NOT a.is_deleted
   AND (a.created_at, a.id) < ($3, $4)
   AND """ + LIVING_ORGANIZATION + """
 ORDER BY a.created_at DESC, a.id DESC
 LIMIT $2
+""")
+
+OLDEST_BY_NAME: Final = Query("agents.oldest_by_name", Agent, """
+SELECT """ + COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.name = $2 AND NOT a.is_deleted
+  AND """ + LIVING_ORGANIZATION + """
+ORDER BY a.created_at, a.id
+LIMIT 1
 """)
 
 COUNT: Final = Query("agents.count", int, """
@@ -142,7 +151,7 @@ SET name               = CASE WHEN t.patch ? 'name'        THEN t.patch ->> 'nam
     last_updated_by_id = $2
 FROM target AS t
 WHERE a.organization_id = $1 AND a.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 DELETE: Final = Query("agents.delete", Agent, """
 WITH target AS (
@@ -160,7 +169,7 @@ SET is_deleted    = true,
     version       = a.version + 1
 FROM target AS t
 WHERE a.organization_id = $1 AND a.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("agents.restore", Agent, """
 WITH target AS (
@@ -180,7 +189,7 @@ SET is_deleted         = false,
     last_updated_by_id = $2
 FROM target AS t
 WHERE a.organization_id = $1 AND a.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("agents.hard_delete", UUID, """
 WITH target AS (
@@ -195,3 +204,25 @@ USING target AS t
 WHERE a.organization_id = $1 AND a.id = t.id
 RETURNING a.id
 """)
+
+# The in-context list: each change is one statement on the row as it is, so writers who come together lose nothing.
+# $2 the actor, $3 the agent, $4 the ids or the number to keep.
+_IN_CONTEXT: Final[LiteralString] = """,
+    version            = a.version + 1,
+    updated_at         = now(),
+    last_updated_by_id = $2
+WHERE a.organization_id = $1 AND a.id = $3 AND NOT a.is_deleted
+  AND """ + LIVING_ORGANIZATION + """
+RETURNING """ + COLUMNS
+
+APPEND_MESSAGE_IDS: Final = Query("agents.append_message_ids", Agent, """
+UPDATE agentmem.agents AS a
+SET message_ids        = a.message_ids || $4::uuid[]""" + _IN_CONTEXT)
+
+SET_MESSAGE_IDS: Final = Query("agents.set_message_ids", Agent, """
+UPDATE agentmem.agents AS a
+SET message_ids        = $4::uuid[]""" + _IN_CONTEXT)
+
+TRIM_MESSAGE_IDS: Final = Query("agents.trim_message_ids", Agent, """
+UPDATE agentmem.agents AS a
+SET message_ids        = a.message_ids[greatest(1, cardinality(a.message_ids) - $4::integer + 1):]""" + _IN_CONTEXT)

@@ -11,9 +11,10 @@ from agentmem_store.query import Query
 from agentmem_store.statements.threads import by_thread
 from agentmem_store.statements.visibility import LIVING_AGENT, LIVING_ORGANIZATION
 
-_COLUMNS: Final[LiteralString] = """
+COLUMNS: Final[LiteralString] = """
        m.id, m.agent_id, m.seq, m.user_id, m.group_id, m.role, m.name, m.text, m.content, m.model,
-       m.tool_calls, m.tool_call_id, m.tool_returns, m.step_id, m.otid, m.sender_id, m.language, m.metadata,
+       m.tool_calls, m.tool_call_id, m.tool_returns, m.step_id, m.otid, m.sender_id, m.token_count,
+       m.language, m.metadata,
        m.version, m.created_at, m.updated_at, m.created_by_id, m.last_updated_by_id,
        m.is_deleted, m.deleted_at, m.deleted_by_id"""
 
@@ -24,13 +25,14 @@ _LIVING_PARENTS: Final[LiteralString] = LIVING_ORGANIZATION + """
           WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
       )"""
 
-# $2 the agent; $3 … $18 one array per column, in the order of the items. `same` is NULL for an id that is not stored,
+# $2 the agent; $3 … $19 one array per column, in the order of the items; $20 whether an id stored
+# with other content refuses the batch. `same` is NULL for an id that is not stored,
 # false for one that is stored with other content. A scalar subquery and no join: it is one probe of the primary key for
 # each item, whatever the planner thought of the table's size when it planned.
 _INPUT: Final[LiteralString] = """
 WITH input AS (
     SELECT i.place, i.id, i.role, i.text, i.name, i.user_id, i.group_id, i.model, i.tool_call_id,
-           i.step_id, i.otid, i.sender_id, i.created_at,
+           i.step_id, i.otid, i.sender_id, i.created_at, i.token_count,
            i.content::jsonb      AS content,
            i.tool_calls::jsonb   AS tool_calls,
            i.tool_returns::jsonb AS tool_returns,
@@ -38,22 +40,23 @@ WITH input AS (
     FROM unnest(
              $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[], $10::text[],
              $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-             $18::timestamptz[]
+             $18::timestamptz[], $19::integer[]
          ) WITH ORDINALITY AS i (
              id, role, text, content, name, user_id, group_id, model,
              tool_calls, tool_call_id, tool_returns, step_id, otid, sender_id, metadata,
-             created_at, place
+             created_at, token_count, place
          )
 ),
 checked AS (
     SELECT i.place, i.id, i.role, i.text, i.name, i.user_id, i.group_id, i.model, i.tool_call_id,
-           i.step_id, i.otid, i.sender_id, i.created_at, i.content, i.tool_calls, i.tool_returns, i.metadata,
+           i.step_id, i.otid, i.sender_id, i.created_at, i.token_count,
+           i.content, i.tool_calls, i.tool_returns, i.metadata,
            (SELECT m.version > 1 OR m.is_deleted
                    OR ((m.agent_id, m.role, m.text, m.content, m.name, m.user_id, m.group_id, m.model, m.tool_calls,
-                        m.tool_call_id, m.tool_returns, m.step_id, m.otid, m.sender_id, m.metadata)
+                        m.tool_call_id, m.tool_returns, m.step_id, m.otid, m.sender_id, m.metadata, m.token_count)
                        IS NOT DISTINCT FROM
                        ($2, i.role, i.text, i.content, i.name, i.user_id, i.group_id, i.model, i.tool_calls,
-                        i.tool_call_id, i.tool_returns, i.step_id, i.otid, i.sender_id, i.metadata)
+                        i.tool_call_id, i.tool_returns, i.step_id, i.otid, i.sender_id, i.metadata, i.token_count)
                        AND (i.created_at IS NULL OR m.created_at = i.created_at))
             FROM agentmem.messages AS m
             WHERE m.organization_id = $1 AND m.id = i.id) AS same
@@ -81,7 +84,7 @@ refused AS (
     UNION ALL
     SELECT c.place, NULL
     FROM checked AS c
-    WHERE NOT c.same
+    WHERE NOT c.same AND $20::boolean
 )"""
 
 # The counter's row lock puts appends to one agent in a line, so the order of seq is the order of commits. Stored ids
@@ -89,7 +92,7 @@ refused AS (
 APPEND: Final = Query("messages.append", Message, _INPUT + """,
 fresh AS (
     SELECT c.id, c.role, c.text, c.content, c.name, c.user_id, c.group_id, c.model, c.tool_calls, c.tool_call_id,
-           c.tool_returns, c.step_id, c.otid, c.sender_id, c.metadata, c.created_at,
+           c.tool_returns, c.step_id, c.otid, c.sender_id, c.metadata, c.created_at, c.token_count,
            row_number() OVER (ORDER BY c.place) AS n,
            count(*) OVER ()                     AS total
     FROM checked AS c
@@ -105,16 +108,16 @@ counter AS (
 )
 INSERT INTO agentmem.messages AS m (
     organization_id, id, agent_id, seq, role, text, content, name, user_id, group_id, model,
-    tool_calls, tool_call_id, tool_returns, step_id, otid, sender_id, metadata, created_at,
+    tool_calls, tool_call_id, tool_returns, step_id, otid, sender_id, metadata, token_count, created_at,
     language, created_by_id, last_updated_by_id
 )
 SELECT $1, f.id, $2, counter.last_seq - f.total + f.n, f.role, f.text, f.content, f.name, f.user_id, f.group_id,
-       f.model, f.tool_calls, f.tool_call_id, f.tool_returns, f.step_id, f.otid, f.sender_id, f.metadata,
+       f.model, f.tool_calls, f.tool_call_id, f.tool_returns, f.step_id, f.otid, f.sender_id, f.metadata, f.token_count,
        coalesce(f.created_at, now()),
-       (SELECT o.language FROM agentmem.organizations AS o WHERE o.id = $1), $19::uuid, $19::uuid
+       (SELECT o.language FROM agentmem.organizations AS o WHERE o.id = $1), $21::uuid, $21::uuid
 FROM fresh AS f
 CROSS JOIN counter
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 APPEND_REFUSALS: Final = Query("messages.append_refusals", Refusal, _INPUT + """
 SELECT r.place, r.missing
@@ -122,13 +125,13 @@ FROM refused AS r
 """)
 
 STORED: Final = Query("messages.stored", Message, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 """)
 
 GET: Final = Query("messages.get", Message, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1 AND m.id = $2 AND NOT m.is_deleted
   AND """ + LIVING_ORGANIZATION + """
@@ -136,7 +139,7 @@ WHERE m.organization_id = $1 AND m.id = $2 AND NOT m.is_deleted
 
 # Newest first; the function turns them round. $5 the limit.
 RECENT: Final = by_thread("messages.recent", Message, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1 AND m.agent_id = $2 AND NOT m.is_deleted
   AND """, """
@@ -147,7 +150,7 @@ LIMIT $5
 
 # $5 the limit, $6 the seq to go on after.
 SINCE: Final = by_thread("messages.since", Message, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.seq > $6 AND NOT m.is_deleted
   AND """, """
@@ -181,7 +184,7 @@ thread_after AS (
     ORDER BY m.seq
     LIMIT $7
 )
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1
   AND m.id = ANY (
@@ -196,7 +199,7 @@ ORDER BY m.seq
 
 # $3 the step, $4 the limit, $5 the seq to go on after.
 BY_STEP: Final = Query("messages.by_step", Message, """
-SELECT """ + _COLUMNS + """
+SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
 WHERE m.organization_id = $1 AND m.agent_id = $2 AND m.step_id = $3 AND m.seq > $5 AND NOT m.is_deleted
   AND """ + _LIVING_PARENTS + """
@@ -256,7 +259,7 @@ WITH asked AS (
     FROM agentmem.organizations AS o
     WHERE o.id = $1 AND NOT o.is_deleted
 )
-SELECT """ + _COLUMNS + """,
+SELECT """ + COLUMNS + """,
        ts_rank(m.search, asked.terms) AS score
 FROM asked
 JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.agent_id = $2 AND m.search @@ asked.terms
@@ -286,6 +289,8 @@ SET text               = CASE WHEN t.patch ? 'text'         THEN t.patch ->> 'te
     tool_call_id       = CASE WHEN t.patch ? 'tool_call_id' THEN t.patch ->> 'tool_call_id' ELSE m.tool_call_id END,
     step_id            = CASE WHEN t.patch ? 'step_id'      THEN t.patch ->> 'step_id'      ELSE m.step_id      END,
     metadata           = CASE WHEN t.patch ? 'metadata'     THEN t.patch -> 'metadata'      ELSE m.metadata     END,
+    token_count        = CASE WHEN t.patch ? 'token_count'
+                              THEN (t.patch ->> 'token_count')::integer      ELSE m.token_count  END,
     content            = CASE WHEN t.patch ? 'content'
                               THEN nullif(t.patch -> 'content', 'null')      ELSE m.content      END,
     tool_calls         = CASE WHEN t.patch ? 'tool_calls'
@@ -297,7 +302,7 @@ SET text               = CASE WHEN t.patch ? 'text'         THEN t.patch ->> 'te
     last_updated_by_id = $2
 FROM target AS t
 WHERE m.organization_id = $1 AND m.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 DELETE: Final = Query("messages.delete", Message, """
 WITH target AS (
@@ -316,7 +321,7 @@ SET is_deleted    = true,
     version       = m.version + 1
 FROM target AS t
 WHERE m.organization_id = $1 AND m.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("messages.restore", Message, """
 WITH target AS (
@@ -337,7 +342,7 @@ SET is_deleted         = false,
     last_updated_by_id = $2
 FROM target AS t
 WHERE m.organization_id = $1 AND m.id = t.id
-RETURNING """ + _COLUMNS)
+RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("messages.hard_delete", UUID, """
 WITH target AS (

@@ -1,0 +1,67 @@
+"""An agent's whole context in one round trip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentmem_store import errors
+from agentmem_store.inputs import check_count, check_limit, check_text, check_uuid
+from agentmem_store.statements import context as statements
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from agentmem_store.models.context import Context
+    from agentmem_store.scope import Scope
+
+__all__ = ["assemble"]
+
+
+async def assemble(
+    scope: Scope,
+    agent_id: UUID,
+    *,
+    token_budget: int,
+    user_id: UUID | None = None,
+    group_id: str | None = None,
+    query: str | None = None,
+    message_limit: int = 200,
+    memory_limit: int = 10,
+) -> Context:
+    """Return an agent with its blocks and tools, its newest messages within a budget, and the memories a query finds.
+
+    One statement, one round trip, one moment in time.
+
+    A message takes of the budget what it was stored with as `token_count`; without one, a token for every four bytes of
+    its text and parts in UTF-8, and four more. Messages are taken from the newest back, until one does not fit.
+
+    Args:
+        token_budget: tokens that the messages may take together; 0 for no messages.
+        user_id: only messages exchanged with this user, and memories of this user or of none.
+        group_id: only messages of this thread.
+        query: what to search the agent's memories for; None for no memories.
+        message_limit: messages at most, 1 to 1,000.
+        memory_limit: memories at most, 1 to 1,000.
+
+    Raises:
+        NotFound: no such agent is visible in this organization.
+        ValidationError: an argument is out of range.
+    """
+    check_uuid(agent_id, "agent_id")
+    if user_id is not None:
+        check_uuid(user_id, "user_id")
+    if group_id is not None:
+        check_text(group_id, "group_id")
+    row = await scope.fetch_optional(
+        statements.ASSEMBLE.of(user_id, group_id),
+        agent_id,
+        user_id,
+        group_id,
+        check_count(token_budget, "token_budget"),
+        check_limit(message_limit, "message_limit"),
+        None if query is None else check_text(query, "query"),
+        check_limit(memory_limit, "memory_limit"),
+    )
+    if row is None:
+        raise errors.NotFound("agent")
+    return row.context()

@@ -1,0 +1,95 @@
+"""An agent with all that it needs, in one statement. Lists travel as JSON beside the agent's own columns."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+from agentmem_store.models.context import AgentDetails, ContextRow
+from agentmem_store.query import Query
+from agentmem_store.statements import agents, blocks, memories, messages, tools
+from agentmem_store.statements.threads import by_thread
+from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USER
+
+# $2 the agent.
+_BLOCKS: Final[LiteralString] = """(
+           SELECT coalesce(json_agg(r ORDER BY r.label, r.id), '[]')
+           FROM (
+               SELECT """ + blocks.COLUMNS + """
+               FROM agentmem.blocks_agents AS l
+               JOIN agentmem.blocks AS m ON m.organization_id = $1 AND m.id = l.block_id
+               WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT m.is_deleted
+                 AND """ + LIVING_USER + """
+           ) AS r
+       ) AS blocks"""
+
+_TOOLS: Final[LiteralString] = """(
+           SELECT coalesce(json_agg(r ORDER BY r.name), '[]')
+           FROM (
+               SELECT """ + tools.COLUMNS + """
+               FROM agentmem.tools_agents AS l
+               JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = l.tool_id
+               WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT t.is_deleted
+           ) AS r
+       ) AS tools"""
+
+_FROM_AGENT: Final[LiteralString] = """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+  AND """ + LIVING_ORGANIZATION
+
+DETAILS: Final = Query("agents.details", AgentDetails, """
+SELECT """ + agents.COLUMNS + """,
+       """ + _BLOCKS + """,
+       """ + _TOOLS + _FROM_AGENT)
+
+# What a message takes of the budget: what the caller said, else a token for every four bytes of its text and parts
+# (about right for English, and for Chinese at three bytes a character), and four for its frame.
+_TOKENS: Final[LiteralString] = """coalesce(
+                          m.token_count,
+                          4 + (coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.content::text), 0)
+                               + coalesce(octet_length(m.tool_calls::text), 0)
+                               + coalesce(octet_length(m.tool_returns::text), 0) + 3) / 4
+                      )"""
+
+# $2 the agent, $3 the user, $4 the group; $5 the budget in tokens, $6 messages at most, $7 the words or NULL,
+# $8 memories at most. The newest messages as long as their sum is within the budget.
+ASSEMBLE: Final = by_thread("context.assemble", ContextRow, """
+SELECT """ + agents.COLUMNS + """,
+       """ + _BLOCKS + """,
+       """ + _TOOLS + """,
+       (
+           SELECT coalesce(json_agg(r ORDER BY r.seq), '[]')
+           FROM (
+               SELECT """ + messages.COLUMNS + """
+               FROM (
+                   SELECT n.id, sum(n.tokens) OVER (ORDER BY n.seq DESC) AS total
+                   FROM (
+                       SELECT m.id, m.seq, """ + _TOKENS + """ AS tokens
+                       FROM agentmem.messages AS m
+                       WHERE m.organization_id = $1 AND m.agent_id = $2 AND NOT m.is_deleted
+                         AND """, """
+                       ORDER BY m.seq DESC
+                       LIMIT $6
+                   ) AS n
+               ) AS fitting
+               JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.id = fitting.id
+               WHERE fitting.total <= $5::bigint
+           ) AS r
+       ) AS messages,
+       (
+           SELECT coalesce(json_agg(r ORDER BY r.rank DESC, r.created_at DESC, r.id DESC), '[]')
+           FROM (
+               SELECT """ + memories.COLUMNS + """,
+                      ts_rank(m.search, asked.terms) AS rank
+               FROM (
+                   SELECT agentmem.search_any(o.language, $7::text) AS terms
+                   FROM agentmem.organizations AS o
+                   WHERE o.id = $1 AND $7::text IS NOT NULL
+               ) AS asked
+               JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.agent_id = $2 AND m.search @@ asked.terms
+               WHERE ($3::uuid IS NULL OR m.user_id IS NULL OR m.user_id = $3)
+                 AND """ + memories.VISIBLE + """
+               ORDER BY rank DESC, m.created_at DESC, m.id DESC
+               LIMIT $8
+           ) AS r
+       ) AS memories""" + _FROM_AGENT)

@@ -1,0 +1,229 @@
+"""Statements over agentmem.tools. Their links to agents are in `tool_links`."""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+from uuid import UUID
+
+from agentmem_store.models.base import Refusal
+from agentmem_store.models.tools import Tool
+from agentmem_store.query import Query
+from agentmem_store.statements.visibility import LIVING_ORGANIZATION
+
+COLUMNS: Final[LiteralString] = """
+       t.id, t.name, t.description, t.json_schema, t.source_type, t.source_code, t.tags, t.metadata,
+       t.version, t.created_at, t.updated_at, t.created_by_id, t.last_updated_by_id,
+       t.is_deleted, t.deleted_at, t.deleted_by_id"""
+
+# $2 … $9: one array per column, in the order of the items.
+_INPUT: Final[LiteralString] = """
+WITH input AS (
+    SELECT i.place, i.id, i.name, i.description, i.source_type, i.source_code,
+           i.json_schema::jsonb AS json_schema,
+           i.tags::jsonb        AS tags,
+           i.metadata::jsonb    AS metadata
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+         WITH ORDINALITY AS i (
+             id, name, description, json_schema, source_type, source_code, tags, metadata, place
+         )
+)"""
+
+# Sorted by name, so that two batches over the same names wait for each other instead of deadlocking.
+_INSERT: Final[LiteralString] = _INPUT + """
+INSERT INTO agentmem.tools AS t (
+    organization_id, id, name, description, json_schema, source_type, source_code, tags, metadata,
+    created_by_id, last_updated_by_id
+)
+SELECT $1, i.id, i.name, i.description, i.json_schema, i.source_type, i.source_code, i.tags, i.metadata,
+       $10::uuid, $10::uuid
+FROM input AS i
+WHERE """ + LIVING_ORGANIZATION + """
+ORDER BY i.name"""
+
+# Whatever is taken, id or name: with the id alone as the arbiter, a copy racing this one could fail on the name.
+CREATE: Final = Query("tools.create", Tool, _INSERT + """
+ON CONFLICT DO NOTHING
+RETURNING """ + COLUMNS)
+
+CREATE_REFUSALS: Final = Query("tools.create_refusals", Refusal, _INPUT + """
+SELECT i.place, 'organization' AS missing, NULL AS taken
+FROM input AS i
+WHERE NOT """ + LIVING_ORGANIZATION + """
+UNION ALL
+SELECT i.place, NULL, NULL
+FROM input AS i
+JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = i.id
+WHERE t.version = 1 AND NOT t.is_deleted
+  AND (t.name, t.description, t.json_schema, t.source_type, t.source_code, t.tags, t.metadata)
+      IS DISTINCT FROM
+      (i.name, i.description, i.json_schema, i.source_type, i.source_code, i.tags, i.metadata)
+UNION ALL
+SELECT i.place, NULL, 'tools_name_key'
+FROM input AS i
+JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.name = i.name AND NOT t.is_deleted
+WHERE NOT EXISTS (
+          SELECT
+          FROM agentmem.tools AS stored
+          WHERE stored.organization_id = $1 AND stored.id = i.id
+      )
+""")
+
+CREATE_STORED: Final = Query("tools.create_stored", Tool, """
+SELECT """ + COLUMNS + """
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND t.id = ANY ($2::uuid[])
+""")
+
+# The time comes with the row that was to be inserted: nothing here may be evaluated anew when a row is there.
+UPSERT: Final = Query("tools.upsert", Tool, _INSERT + """
+ON CONFLICT (organization_id, name) WHERE NOT is_deleted
+DO UPDATE
+SET description        = EXCLUDED.description,
+    json_schema        = EXCLUDED.json_schema,
+    source_type        = EXCLUDED.source_type,
+    source_code        = EXCLUDED.source_code,
+    tags               = EXCLUDED.tags,
+    metadata           = EXCLUDED.metadata,
+    version            = t.version + 1,
+    updated_at         = EXCLUDED.updated_at,
+    last_updated_by_id = EXCLUDED.last_updated_by_id
+RETURNING """ + COLUMNS)
+
+GET: Final = Query("tools.get", Tool, """
+SELECT """ + COLUMNS + """
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND t.id = $2 AND NOT t.is_deleted
+  AND """ + LIVING_ORGANIZATION)
+
+GET_BY_NAME: Final = Query("tools.get_by_name", Tool, """
+SELECT """ + COLUMNS + """
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND t.name = $2 AND NOT t.is_deleted
+  AND """ + LIVING_ORGANIZATION)
+
+LIST: Final = Query("tools.list", Tool, """
+SELECT """ + COLUMNS + """
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND NOT t.is_deleted
+  AND (t.created_at, t.id) < ($3, $4)
+  AND """ + LIVING_ORGANIZATION + """
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $2
+""")
+
+# Found by tag first and sorted then. In one step the planner may walk the tools by age until it has met enough with the
+# tag, which for a rare tag is all of them.
+BY_ALL_TAGS: Final = Query("tools.by_all_tags", Tool, """
+WITH tagged AS MATERIALIZED (
+    SELECT """ + COLUMNS + """
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND NOT t.is_deleted
+      AND t.tags @> $5::text::jsonb
+      AND """ + LIVING_ORGANIZATION + """
+)
+SELECT """ + COLUMNS + """
+FROM tagged AS t
+WHERE (t.created_at, t.id) < ($3, $4)
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $2
+""")
+
+BY_ANY_TAG: Final = Query("tools.by_any_tag", Tool, """
+WITH tagged AS MATERIALIZED (
+    SELECT """ + COLUMNS + """
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND NOT t.is_deleted
+      AND t.tags ?| $5::text[]
+      AND """ + LIVING_ORGANIZATION + """
+)
+SELECT """ + COLUMNS + """
+FROM tagged AS t
+WHERE (t.created_at, t.id) < ($3, $4)
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $2
+""")
+
+COUNT: Final = Query("tools.count", int, """
+SELECT count(*)
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND NOT t.is_deleted
+  AND """ + LIVING_ORGANIZATION)
+
+UPDATE: Final = Query("tools.update", Tool, """
+WITH target AS (
+    SELECT t.id, i.patch::jsonb AS patch
+    FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
+    JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = i.id
+    WHERE NOT t.is_deleted
+      AND (i.expected_version IS NULL OR t.version = i.expected_version)
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY t.id
+    FOR NO KEY UPDATE OF t
+)
+UPDATE agentmem.tools AS t
+SET name               = CASE WHEN g.patch ? 'name'        THEN g.patch ->> 'name'        ELSE t.name        END,
+    description        = CASE WHEN g.patch ? 'description' THEN g.patch ->> 'description' ELSE t.description END,
+    source_type        = CASE WHEN g.patch ? 'source_type' THEN g.patch ->> 'source_type' ELSE t.source_type END,
+    source_code        = CASE WHEN g.patch ? 'source_code' THEN g.patch ->> 'source_code' ELSE t.source_code END,
+    tags               = CASE WHEN g.patch ? 'tags'        THEN g.patch -> 'tags'         ELSE t.tags        END,
+    metadata           = CASE WHEN g.patch ? 'metadata'    THEN g.patch -> 'metadata'     ELSE t.metadata    END,
+    json_schema        = CASE WHEN g.patch ? 'json_schema'
+                              THEN nullif(g.patch -> 'json_schema', 'null') ELSE t.json_schema END,
+    version            = t.version + 1,
+    updated_at         = now(),
+    last_updated_by_id = $2
+FROM target AS g
+WHERE t.organization_id = $1 AND t.id = g.id
+RETURNING """ + COLUMNS)
+
+DELETE: Final = Query("tools.delete", Tool, """
+WITH target AS (
+    SELECT t.id
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND NOT t.is_deleted
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY t.id
+    FOR NO KEY UPDATE
+)
+UPDATE agentmem.tools AS t
+SET is_deleted    = true,
+    deleted_at    = now(),
+    deleted_by_id = $2,
+    version       = t.version + 1
+FROM target AS g
+WHERE t.organization_id = $1 AND t.id = g.id
+RETURNING """ + COLUMNS)
+
+RESTORE: Final = Query("tools.restore", Tool, """
+WITH target AS (
+    SELECT t.id
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.is_deleted
+      AND """ + LIVING_ORGANIZATION + """
+    ORDER BY t.id
+    FOR NO KEY UPDATE
+)
+UPDATE agentmem.tools AS t
+SET is_deleted         = false,
+    deleted_at         = NULL,
+    deleted_by_id      = NULL,
+    version            = t.version + 1,
+    updated_at         = now(),
+    last_updated_by_id = $2
+FROM target AS g
+WHERE t.organization_id = $1 AND t.id = g.id
+RETURNING """ + COLUMNS)
+
+HARD_DELETE: Final = Query("tools.hard_delete", UUID, """
+WITH target AS (
+    SELECT t.id
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND t.id = ANY ($2::uuid[])
+    ORDER BY t.id
+    FOR UPDATE
+)
+DELETE FROM agentmem.tools AS t
+USING target AS g
+WHERE t.organization_id = $1 AND t.id = g.id
+RETURNING t.id
+""")

@@ -1,0 +1,3 @@
+-- Removes the values that blocks had before.
+
+DROP TABLE agentmem.block_values;
