@@ -76,7 +76,7 @@ async def load(
 ) -> Imported:
     """Append a chat log to an agent's conversation, in the order of its lines: the whole file or nothing.
 
-    The file is read as it is stored: of its text a batch at a time is in memory, and some 80 bytes for each line, to
+    The file is read as it is stored: of its text a batch at a time is in memory, and about 100 bytes for each line, to
     tell repeated lines apart. Other appends to the agent wait until it is done.
 
     Args:

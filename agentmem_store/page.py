@@ -55,7 +55,7 @@ async def list_page(scope: Scope, query: Query[Dated], *filters: Any, limit: int
     Raises:
         ValidationError: the limit is out of range, or the cursor is of another query, tenant or filter.
     """
-    binding = (query.name, str(scope.organization_id), *map(str, filters))
+    binding = (query.name, str(scope.organization_id), *map(repr, filters))
     created_at, row_id = position_of(cursor, binding)
     rows = await scope.fetch_all(query, check_limit(limit) + 1, created_at, row_id, *filters)
     return to_page(rows, limit, binding)

@@ -159,7 +159,7 @@ async def _page(
     scope: Scope, query: Query[Message], filters: tuple[Any, ...], limit: int, cursor: str | None
 ) -> Page[Message]:
     """Run a query that takes its filters, the number of rows, and the place to go on after."""
-    binding = (query.name, str(scope.organization_id), *map(str, filters))
+    binding = (query.name, str(scope.organization_id), *map(repr, filters))
     after = check_count(decode_cursor(cursor, binding)[0], "cursor") if cursor else 0
     rows = await scope.fetch_all(query, *filters, check_limit(limit) + 1, after)
     if len(rows) <= limit:

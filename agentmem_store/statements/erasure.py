@@ -1,4 +1,4 @@
-"""Statements that take somebody's id out of the rows that stay, and those that prove that it is gone.
+"""Statements that take somebody's id out of the rows that stay.
 
 `table.forget` walks the rows of the organization in the order of the key, since an index on every audit column would
 cost each write more than an erasure is worth. $2 is the id, $3 the rows to look at, $4 (and $5, where the key has two
@@ -11,22 +11,16 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-from agentmem_store.models.retention import Forgotten, Mentions, OrganizationRest
+from agentmem_store.models.retention import Forgotten
 from agentmem_store.query import Query
+from agentmem_store.statements.proof import AUDIT_COUNTS
 
 _AUDIT: Final[LiteralString] = "m.created_by_id, m.last_updated_by_id, m.deleted_by_id"
 _IN_AUDIT: Final[LiteralString] = "$2::uuid IN (m.created_by_id, m.last_updated_by_id, m.deleted_by_id)"
 
-_WITHOUT_AUDIT: Final[LiteralString] = """
-        created_by_id      = nullif(m.created_by_id, $2),
+_WITHOUT_AUDIT: Final[LiteralString] = """created_by_id      = nullif(m.created_by_id, $2),
         last_updated_by_id = nullif(m.last_updated_by_id, $2),
         deleted_by_id      = nullif(m.deleted_by_id, $2)"""
-
-_AUDIT_COUNTS: Final[LiteralString] = """
-       count(*) FILTER (WHERE m.created_by_id = $2)      AS created_by_id,
-       count(*) FILTER (WHERE m.last_updated_by_id = $2) AS last_updated_by_id,
-       count(*) FILTER (WHERE m.deleted_by_id = $2)      AS deleted_by_id"""
-
 
 FORGET_IN_USERS: Final = Query("users.forget", Forgotten, """
 WITH walked AS (
@@ -46,10 +40,10 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.users AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + _AUDIT_COUNTS + """
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -71,10 +65,10 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.agents AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + _AUDIT_COUNTS + """
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -96,12 +90,12 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.messages AS m
-    SET
-        sender_id          = nullif(lower(m.sender_id), $2::text),""" + _WITHOUT_AUDIT + """
+    SET sender_id          = CASE WHEN lower(m.sender_id) <> $2::text THEN m.sender_id END,
+        """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
 SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,
-       count(*) FILTER (WHERE lower(m.sender_id) = $2::text) AS sender_id,""" + _AUDIT_COUNTS + """
+       count(*) FILTER (WHERE lower(m.sender_id) = $2::text) AS sender_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -123,10 +117,10 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.blocks AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + _AUDIT_COUNTS + """
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -148,10 +142,10 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.tools AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + _AUDIT_COUNTS + """
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -173,10 +167,10 @@ target AS (
 ),
 forgotten AS (
     UPDATE agentmem.memories AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + _AUDIT_COUNTS + """
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3) AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
@@ -194,18 +188,27 @@ next AS (
     ORDER BY w.agent_id, w.block_id
     OFFSET $3
 ),
+target AS (
+    SELECT m.agent_id, m.block_id
+    FROM agentmem.blocks_agents AS m
+    JOIN walked AS w ON w.agent_id = m.agent_id AND w.block_id = m.block_id
+    WHERE m.organization_id = $1
+      AND m.agent_id = ANY (ARRAY(SELECT w.agent_id FROM walked AS w WHERE w.created_by_id = $2))
+      AND m.created_by_id = $2
+    ORDER BY m.agent_id, m.block_id
+    FOR NO KEY UPDATE OF m
+),
 forgotten AS (
     UPDATE agentmem.blocks_agents AS m
     SET created_by_id = NULL
-    FROM walked AS w
-    WHERE m.organization_id = $1 AND m.agent_id = ANY (ARRAY(SELECT w.agent_id FROM walked AS w WHERE w.created_by_id = $2))
-      AND m.agent_id = w.agent_id AND m.block_id = w.block_id
-      AND m.created_by_id = $2
-    RETURNING m.agent_id
+    FROM target AS t
+    WHERE m.organization_id = $1
+      AND m.agent_id = ANY (ARRAY(SELECT t.agent_id FROM target AS t))
+      AND m.agent_id = t.agent_id AND m.block_id = t.block_id
 )
-SELECT (SELECT n.agent_id FROM next AS n)    AS next_id,
-       (SELECT n.block_id FROM next AS n)    AS next_part,
-       (SELECT count(*) FROM forgotten) AS created_by_id
+SELECT (SELECT n.agent_id FROM next AS n) AS next_id,
+       (SELECT n.block_id FROM next AS n) AS next_part,
+       (SELECT count(*) FROM target)      AS created_by_id
 """)
 
 FORGET_IN_TOOLS_AGENTS: Final = Query("tools_agents.forget", Forgotten, """
@@ -222,18 +225,27 @@ next AS (
     ORDER BY w.agent_id, w.tool_id
     OFFSET $3
 ),
+target AS (
+    SELECT m.agent_id, m.tool_id
+    FROM agentmem.tools_agents AS m
+    JOIN walked AS w ON w.agent_id = m.agent_id AND w.tool_id = m.tool_id
+    WHERE m.organization_id = $1
+      AND m.agent_id = ANY (ARRAY(SELECT w.agent_id FROM walked AS w WHERE w.created_by_id = $2))
+      AND m.created_by_id = $2
+    ORDER BY m.agent_id, m.tool_id
+    FOR NO KEY UPDATE OF m
+),
 forgotten AS (
     UPDATE agentmem.tools_agents AS m
     SET created_by_id = NULL
-    FROM walked AS w
-    WHERE m.organization_id = $1 AND m.agent_id = ANY (ARRAY(SELECT w.agent_id FROM walked AS w WHERE w.created_by_id = $2))
-      AND m.agent_id = w.agent_id AND m.tool_id = w.tool_id
-      AND m.created_by_id = $2
-    RETURNING m.agent_id
+    FROM target AS t
+    WHERE m.organization_id = $1
+      AND m.agent_id = ANY (ARRAY(SELECT t.agent_id FROM target AS t))
+      AND m.agent_id = t.agent_id AND m.tool_id = t.tool_id
 )
-SELECT (SELECT n.agent_id FROM next AS n)    AS next_id,
-       (SELECT n.tool_id FROM next AS n)    AS next_part,
-       (SELECT count(*) FROM forgotten) AS created_by_id
+SELECT (SELECT n.agent_id FROM next AS n) AS next_id,
+       (SELECT n.tool_id FROM next AS n)  AS next_part,
+       (SELECT count(*) FROM target)      AS created_by_id
 """)
 
 FORGET_IN_BLOCK_VALUES: Final = Query("block_values.forget", Forgotten, """
@@ -250,18 +262,29 @@ next AS (
     ORDER BY w.block_id, w.version
     OFFSET $3
 ),
+target AS (
+    SELECT m.block_id, m.version
+    FROM agentmem.block_values AS m
+    JOIN walked AS w ON w.block_id = m.block_id AND w.version = m.version
+    WHERE m.organization_id = $1
+      AND m.block_id = ANY (ARRAY(SELECT w.block_id FROM walked AS w WHERE w.replaced_by_id = $2))
+      AND m.version  = ANY (ARRAY(SELECT w.version FROM walked AS w WHERE w.replaced_by_id = $2))
+      AND m.replaced_by_id = $2
+    ORDER BY m.block_id, m.version
+    FOR NO KEY UPDATE OF m
+),
 forgotten AS (
     UPDATE agentmem.block_values AS m
     SET replaced_by_id = NULL
-    FROM walked AS w
-    WHERE m.organization_id = $1 AND m.block_id = ANY (ARRAY(SELECT w.block_id FROM walked AS w WHERE w.replaced_by_id = $2))
-      AND m.block_id = w.block_id AND m.version = w.version
-      AND m.replaced_by_id = $2
-    RETURNING m.block_id
+    FROM target AS t
+    WHERE m.organization_id = $1
+      AND m.block_id = ANY (ARRAY(SELECT t.block_id FROM target AS t))
+      AND m.version  = ANY (ARRAY(SELECT t.version FROM target AS t))
+      AND m.block_id = t.block_id AND m.version = t.version
 )
-SELECT (SELECT n.block_id FROM next AS n)    AS next_id,
-       (SELECT n.version FROM next AS n)    AS next_part,
-       (SELECT count(*) FROM forgotten) AS replaced_by_id
+SELECT (SELECT n.block_id FROM next AS n) AS next_id,
+       (SELECT n.version FROM next AS n)  AS next_part,
+       (SELECT count(*) FROM target)      AS replaced_by_id
 """)
 
 # One row: there is nothing to walk.
@@ -275,9 +298,61 @@ WITH target AS (
 ),
 forgotten AS (
     UPDATE agentmem.organizations AS m
-    SET""" + _WITHOUT_AUDIT + """
+    SET """ + _WITHOUT_AUDIT + """
     WHERE m.id = $1 AND EXISTS (SELECT FROM target)
 )
-SELECT NULL::uuid AS next_id,""" + _AUDIT_COUNTS + """
+SELECT NULL::uuid AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
+
+
+def _forget_messages(name: LiteralString, owner: LiteralString) -> Query[Forgotten]:
+    """Make the statement that takes the messages of an owner, who still has them, out of the in-context lists."""
+    return Query(name, Forgotten, """
+WITH walked AS (
+    SELECT m.id, m.message_ids
+    FROM agentmem.agents AS m
+    WHERE m.organization_id = $1 AND m.id >= $4
+    ORDER BY m.id
+    LIMIT $3 + 1
+),
+target AS (
+    SELECT m.id, m.message_ids
+    FROM agentmem.agents AS m
+    WHERE m.organization_id = $1
+      AND m.id = ANY (ARRAY(
+              SELECT w.id
+              FROM walked AS w
+              CROSS JOIN unnest(w.message_ids) AS entry (id)
+              WHERE $2 = (SELECT """ + owner + """
+                          FROM agentmem.messages AS g
+                          WHERE g.organization_id = $1 AND g.id = entry.id)))
+    ORDER BY m.id
+    FOR NO KEY UPDATE
+),
+shortened AS (
+    SELECT t.id, t.message_ids,
+           ARRAY(SELECT entry.id
+                 FROM unnest(t.message_ids) WITH ORDINALITY AS entry (id, place)
+                 WHERE $2 IS DISTINCT FROM (SELECT """ + owner + """
+                                            FROM agentmem.messages AS g
+                                            WHERE g.organization_id = $1 AND g.id = entry.id)
+                 ORDER BY entry.place) AS rest
+    FROM target AS t
+),
+forgotten AS (
+    UPDATE agentmem.agents AS m
+    SET message_ids = s.rest,
+        version     = m.version + 1,
+        updated_at  = now()
+    FROM shortened AS s
+    WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t)) AND m.id = s.id
+)
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3)          AS next_id,
+       coalesce(sum(cardinality(s.message_ids) - cardinality(s.rest)), 0) AS message_ids
+FROM shortened AS s
+""")
+
+
+FORGET_MESSAGES_OF_USER: Final = _forget_messages("agents.forget_messages_of_user", "g.user_id")
+FORGET_MESSAGES_OF_AGENT: Final = _forget_messages("agents.forget_messages_of_agent", "g.agent_id")

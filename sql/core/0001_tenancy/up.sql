@@ -53,5 +53,6 @@ CREATE TABLE agentmem.users (
     CONSTRAINT users_deleted_at_set    CHECK (is_deleted = (deleted_at IS NOT NULL))
 );
 
-CREATE INDEX users_by_age  ON agentmem.users (organization_id, created_at DESC, id DESC) WHERE NOT is_deleted;
-CREATE INDEX users_by_name ON agentmem.users (organization_id, name, created_at, id)     WHERE NOT is_deleted;
+CREATE INDEX users_by_age    ON agentmem.users (organization_id, created_at DESC, id DESC)         WHERE NOT is_deleted;
+CREATE INDEX users_by_status ON agentmem.users (organization_id, status, created_at DESC, id DESC) WHERE NOT is_deleted;
+CREATE INDEX users_by_name   ON agentmem.users (organization_id, name, created_at, id)             WHERE NOT is_deleted;
