@@ -79,7 +79,8 @@ class Creation(Generic[New, Row]):
         stored: takes $2 ids and returns their rows, hidden or not.
         columns: an item's values in the order of the arrays; the first is its id.
         new: what an item has to be.
-        upsert: takes what `insert` takes, and returns those stored rows that can be seen, with the new content.
+        upsert: takes what `insert` takes, and stores new rows as well as the new content of stored ones that can be
+            seen; returns both.
         copying: how a large batch is stored, where the table can be copied into.
     """
 
@@ -224,13 +225,9 @@ async def _store(
 
 
 async def _insert(scope: Scope, creation: Creation[Any, Row], placed: list[_Placed], mode: Mode) -> dict[UUID, Row]:
-    arrays = _arrays(creation, placed)
-    rows = {row.id: row for row in await scope.fetch_all(creation.insert, *arrays, scope.actor_id)}
-    rest = _without(placed, rows)
-    if rest and mode == "upsert" and creation.upsert:
-        arrays = _arrays(creation, rest)
-        rows.update((row.id, row) for row in await scope.fetch_all(creation.upsert, *arrays, scope.actor_id))
-        rest = _without(rest, rows)
+    insert = creation.upsert if mode == "upsert" and creation.upsert else creation.insert
+    rows = {row.id: row for row in await scope.fetch_all(insert, *_arrays(creation, placed), scope.actor_id)}
+    rest = [one for one in placed if one[1].id not in rows]
     if rest:
         await _refuse(scope, creation, rest, mode)
         rows.update((row.id, row) for row in await scope.fetch_all(creation.stored, [item.id for _, item in rest]))
@@ -241,10 +238,6 @@ async def _insert(scope: Scope, creation: Creation[Any, Row], placed: list[_Plac
 
 def _arrays(creation: Creation[Any, Any], placed: list[_Placed]) -> list[list[Any]]:
     return [list(column) for column in zip(*(creation.columns(item) for _, item in placed), strict=True)]
-
-
-def _without(placed: list[_Placed], rows: dict[UUID, Row]) -> list[_Placed]:
-    return [one for one in placed if one[1].id not in rows]
 
 
 async def _refuse(scope: Scope, creation: Creation[Any, Any], placed: list[_Placed], mode: Mode) -> None:

@@ -1,8 +1,8 @@
 """Removing for good: `purge` what was deleted long enough ago, `erase_…` all that is kept of somebody.
 
 Both work in short transactions of bounded size, unless the scope is itself one, and neither holds a connection between
-them. Both can be stopped anywhere, also by a kill: running them again finishes the work. Messages that go leave holes in
-`seq`; an agent's counter goes on from where it was.
+them. Both can be stopped anywhere, also by a kill: running them again finishes the work. Messages that go leave holes
+in `seq`; an agent's counter goes on from where it was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What hangs on what: the rows that others belong to, and the statements that remove them in the order of dependency."""
+"""What hangs on what, and the statements that remove it in that order."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ RESTORE: Final = Query("agents.restore", Agent, """
 WITH target AS (
     SELECT a.id
     FROM agentmem.agents AS a
-    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.is_deleted
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.is_deleted AND a.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY a.id
     FOR NO KEY UPDATE

@@ -305,10 +305,9 @@ SELECT NULL::uuid AS next_id,""" + AUDIT_COUNTS + """
 FROM target AS m
 """)
 
-
-def _forget_messages(name: LiteralString, owner: LiteralString) -> Query[Forgotten]:
-    """Make the statement that takes the messages of an owner, who still has them, out of the in-context lists."""
-    return Query(name, Forgotten, """
+# The messages of an owner, who still has them, leave the in-context lists. Between the parts stands the column that
+# tells the owner; a scalar subquery and no join, so that each entry is one probe of the primary key.
+_WALK_LISTS: Final[LiteralString] = """
 WITH walked AS (
     SELECT m.id, m.message_ids
     FROM agentmem.agents AS m
@@ -324,7 +323,9 @@ target AS (
               SELECT w.id
               FROM walked AS w
               CROSS JOIN unnest(w.message_ids) AS entry (id)
-              WHERE $2 = (SELECT """ + owner + """
+              WHERE $2 = (SELECT """
+
+_SHORTEN_LISTS: Final[LiteralString] = """
                           FROM agentmem.messages AS g
                           WHERE g.organization_id = $1 AND g.id = entry.id)))
     ORDER BY m.id
@@ -334,7 +335,9 @@ shortened AS (
     SELECT t.id, t.message_ids,
            ARRAY(SELECT entry.id
                  FROM unnest(t.message_ids) WITH ORDINALITY AS entry (id, place)
-                 WHERE $2 IS DISTINCT FROM (SELECT """ + owner + """
+                 WHERE $2 IS DISTINCT FROM (SELECT """
+
+_WRITE_LISTS: Final[LiteralString] = """
                                             FROM agentmem.messages AS g
                                             WHERE g.organization_id = $1 AND g.id = entry.id)
                  ORDER BY entry.place) AS rest
@@ -348,11 +351,16 @@ forgotten AS (
     FROM shortened AS s
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t)) AND m.id = s.id
 )
-SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3)          AS next_id,
+SELECT (SELECT w.id FROM walked AS w ORDER BY w.id OFFSET $3)             AS next_id,
        coalesce(sum(cardinality(s.message_ids) - cardinality(s.rest)), 0) AS message_ids
 FROM shortened AS s
-""")
+"""
 
-
-FORGET_MESSAGES_OF_USER: Final = _forget_messages("agents.forget_messages_of_user", "g.user_id")
-FORGET_MESSAGES_OF_AGENT: Final = _forget_messages("agents.forget_messages_of_agent", "g.agent_id")
+FORGET_MESSAGES_OF_USER: Final = Query(
+    "agents.forget_messages_of_user", Forgotten,
+    _WALK_LISTS + "g.user_id" + _SHORTEN_LISTS + "g.user_id" + _WRITE_LISTS,
+)
+FORGET_MESSAGES_OF_AGENT: Final = Query(
+    "agents.forget_messages_of_agent", Forgotten,
+    _WALK_LISTS + "g.agent_id" + _SHORTEN_LISTS + "g.agent_id" + _WRITE_LISTS,
+)

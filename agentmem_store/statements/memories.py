@@ -65,50 +65,48 @@ _FRESH: Final[LiteralString] = """
            i.importance, i.score, i.expires_at, i.metadata, coalesce(i.created_at, now()),
            (SELECT o.language FROM agentmem.organizations AS o WHERE o.id = $1), $15::uuid, $15::uuid"""
 
-CREATE: Final = Query("memories.create", Memory, _INPUT + """
+_CREATE: Final[LiteralString] = _INPUT + """
 INSERT INTO agentmem.memories AS m (
     organization_id, id, agent_id, user_id, content, hash, memory_type, scope, level,
     importance, score, expires_at, metadata, created_at, language, created_by_id, last_updated_by_id
 )""" + _FRESH + """
     FROM input AS i
-    WHERE """ + _PARENTS_LIVE + """
+    WHERE """ + _PARENTS_LIVE
+
+CREATE: Final = Query("memories.create", Memory, _CREATE + """
 ON CONFLICT (organization_id, id) DO NOTHING
 RETURNING """ + COLUMNS)
 
-# An id that is stored is not asked for its parents: it comes back as it stands, whatever became of them.
+# `same` is NULL for an id that is not stored. One that is, is not asked for its parents: it comes back as it stands. The
+# look-up is a scalar subquery: a join would be planned anew, and wrong while the table is small.
 CREATE_REFUSALS: Final = Query("memories.create_refusals", Refusal, _INPUT + """,
-stored AS (
-    SELECT m.id, m.agent_id, m.user_id, m.content, m.memory_type, m.scope, m.level, m.importance, m.score,
-           m.expires_at, m.metadata, m.created_at, m.version, m.is_deleted
-    FROM agentmem.memories AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
-),
-fresh AS (
-    SELECT i.place, i.agent_id, i.user_id
+checked AS (
+    SELECT i.place, i.agent_id, i.user_id,
+           (SELECT m.version > 1 OR m.is_deleted
+                   OR (m.agent_id, m.user_id, m.content, m.memory_type, m.scope, m.level, m.importance, m.score,
+                       m.expires_at, m.metadata, m.created_at)
+                      IS NOT DISTINCT FROM
+                      (i.agent_id, i.user_id, i.content, i.memory_type, i.scope, i.level, i.importance, i.score,
+                       i.expires_at, i.metadata, coalesce(i.created_at, m.created_at))
+            FROM agentmem.memories AS m
+            WHERE m.organization_id = $1 AND m.id = i.id) AS same
     FROM input AS i
-    WHERE i.id NOT IN (SELECT s.id FROM stored AS s)
 )
-SELECT f.place, 'organization' AS missing
-FROM fresh AS f
-WHERE NOT """ + LIVING_ORGANIZATION + """
+SELECT c.place, 'organization' AS missing
+FROM checked AS c
+WHERE c.same IS NULL AND NOT """ + LIVING_ORGANIZATION + """
 UNION ALL
-SELECT f.place, 'agent'
-FROM fresh AS f
-WHERE f.agent_id IS NOT NULL AND f.agent_id NOT IN (SELECT a.id FROM living_agents AS a)
+SELECT c.place, 'agent'
+FROM checked AS c
+WHERE c.same IS NULL AND c.agent_id IS NOT NULL AND c.agent_id NOT IN (SELECT a.id FROM living_agents AS a)
 UNION ALL
-SELECT f.place, 'user'
-FROM fresh AS f
-WHERE f.user_id IS NOT NULL AND f.user_id NOT IN (SELECT u.id FROM living_users AS u)
+SELECT c.place, 'user'
+FROM checked AS c
+WHERE c.same IS NULL AND c.user_id IS NOT NULL AND c.user_id NOT IN (SELECT u.id FROM living_users AS u)
 UNION ALL
-SELECT i.place, NULL
-FROM input AS i
-JOIN stored AS s ON s.id = i.id
-WHERE s.version = 1 AND NOT s.is_deleted
-  AND (s.agent_id, s.user_id, s.content, s.memory_type, s.scope, s.level, s.importance, s.score,
-       s.expires_at, s.metadata, s.created_at)
-      IS DISTINCT FROM
-      (i.agent_id, i.user_id, i.content, i.memory_type, i.scope, i.level, i.importance, i.score,
-       i.expires_at, i.metadata, coalesce(i.created_at, s.created_at))
+SELECT c.place, NULL
+FROM checked AS c
+WHERE NOT c.same
 """)
 
 CREATE_STORED: Final = Query("memories.create_stored", Memory, """
@@ -117,39 +115,31 @@ FROM agentmem.memories AS m
 WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 """)
 
-# Every stored row that is visible and whose it was comes back; one that has the content already keeps its version.
-UPSERT: Final = Query("memories.upsert", Memory, _INPUT + """,
-target AS (
-    SELECT i.id, i.content, i.hash, i.memory_type, i.scope, i.level, i.importance, i.score,
-           i.expires_at, i.metadata, i.created_at,
-           (m.content, m.memory_type, m.scope, m.level, m.importance, m.score, m.expires_at, m.metadata, m.created_at)
-           IS DISTINCT FROM
-           (i.content, i.memory_type, i.scope, i.level, i.importance, i.score, i.expires_at, i.metadata,
-            coalesce(i.created_at, m.created_at)) AS differs
-    FROM input AS i
-    JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = i.id
-    WHERE m.id = ANY ($2::uuid[]) AND """ + VISIBLE + """
-      AND (m.agent_id, m.user_id) IS NOT DISTINCT FROM (i.agent_id, i.user_id)
-    ORDER BY m.id
-    FOR NO KEY UPDATE OF m
-)
-UPDATE agentmem.memories AS m
-SET content            = t.content,
-    hash               = t.hash,
-    dedup_hash         = CASE WHEN m.dedup_hash IS NOT NULL THEN t.hash END,
-    memory_type        = t.memory_type,
-    scope              = t.scope,
-    level              = t.level,
-    importance         = t.importance,
-    score              = t.score,
-    expires_at         = t.expires_at,
-    metadata           = t.metadata,
-    created_at         = coalesce(t.created_at, m.created_at),
-    version            = m.version + t.differs::integer,
-    updated_at         = CASE WHEN t.differs THEN now()      ELSE m.updated_at         END,
-    last_updated_by_id = CASE WHEN t.differs THEN $15::uuid  ELSE m.last_updated_by_id END
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id = t.id
+# A stored row that is visible, and whose it was, takes the new content; one that has it already keeps its version. The
+# parents are those of the new row, which were looked at. The time comes with that row: nothing here is evaluated anew.
+_DIFFERS: Final[LiteralString] = """
+        (m.content, m.memory_type, m.scope, m.level, m.importance, m.score, m.expires_at, m.metadata)
+        IS DISTINCT FROM
+        (EXCLUDED.content, EXCLUDED.memory_type, EXCLUDED.scope, EXCLUDED.level, EXCLUDED.importance, EXCLUDED.score,
+         EXCLUDED.expires_at, EXCLUDED.metadata)"""
+UPSERT: Final = Query("memories.upsert", Memory, _CREATE + """
+ON CONFLICT (organization_id, id) DO UPDATE
+SET content            = EXCLUDED.content,
+    hash               = EXCLUDED.hash,
+    dedup_hash         = CASE WHEN m.dedup_hash IS NOT NULL THEN EXCLUDED.hash END,
+    memory_type        = EXCLUDED.memory_type,
+    scope              = EXCLUDED.scope,
+    level              = EXCLUDED.level,
+    importance         = EXCLUDED.importance,
+    score              = EXCLUDED.score,
+    expires_at         = EXCLUDED.expires_at,
+    metadata           = EXCLUDED.metadata,
+    version            = CASE WHEN """ + _DIFFERS + """ THEN m.version + 1 ELSE m.version END,
+    updated_at         = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.updated_at ELSE m.updated_at END,
+    last_updated_by_id = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.last_updated_by_id ELSE m.last_updated_by_id END
+WHERE NOT m.is_deleted
+  AND (m.expires_at IS NULL OR m.expires_at > EXCLUDED.updated_at)
+  AND (m.agent_id, m.user_id) IS NOT DISTINCT FROM (EXCLUDED.agent_id, EXCLUDED.user_id)
 RETURNING """ + COLUMNS)
 
 # What a COPY must bring along; no row when it would fail, because a parent is missing or an id is stored already. Takes
@@ -223,36 +213,46 @@ SELECT """ + COLUMNS + """
 FROM agentmem.memories AS m
 WHERE m.organization_id = $1 AND m.id = $2 AND """ + VISIBLE)
 
+# What is asked of each row is looked up by its id in an object, not joined: no plan can make that quadratic.
 UPDATE: Final = Query("memories.update", Memory, """
-WITH target AS (
-    SELECT m.id, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)      AS patches,
+           jsonb_object_agg(i.id, i.expected_version)  AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = i.id
-    WHERE m.id = ANY ($3::uuid[]) AND """ + VISIBLE + """
-      AND (i.expected_version IS NULL OR m.version = i.expected_version)
+),
+target AS (
+    SELECT m.id
+    FROM agentmem.memories AS m
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND """ + VISIBLE + """
+      AND m.version = coalesce(((SELECT a.versions FROM asked AS a) ->> m.id::text)::integer, m.version)
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
 )
 UPDATE agentmem.memories AS m
-SET content            = CASE WHEN t.patch ? 'content'     THEN t.patch ->> 'content'     ELSE m.content     END,
-    hash               = CASE WHEN t.patch ? 'hash'        THEN t.patch ->> 'hash'        ELSE m.hash        END,
-    dedup_hash         = CASE WHEN t.patch ? 'hash' AND m.dedup_hash IS NOT NULL
-                              THEN t.patch ->> 'hash'                         ELSE m.dedup_hash  END,
-    memory_type        = CASE WHEN t.patch ? 'memory_type' THEN t.patch ->> 'memory_type' ELSE m.memory_type END,
-    scope              = CASE WHEN t.patch ? 'scope'       THEN t.patch ->> 'scope'       ELSE m.scope       END,
-    level              = CASE WHEN t.patch ? 'level'       THEN t.patch ->> 'level'       ELSE m.level       END,
-    metadata           = CASE WHEN t.patch ? 'metadata'    THEN t.patch -> 'metadata'     ELSE m.metadata    END,
-    importance         = CASE WHEN t.patch ? 'importance'
-                              THEN (t.patch ->> 'importance')::double precision  ELSE m.importance  END,
-    score              = CASE WHEN t.patch ? 'score'
-                              THEN (t.patch ->> 'score')::double precision       ELSE m.score       END,
-    expires_at         = CASE WHEN t.patch ? 'expires_at'
-                              THEN (t.patch ->> 'expires_at')::timestamptz       ELSE m.expires_at  END,
-    version            = m.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.id = t.id
+SET (
+        content, hash, dedup_hash, memory_type, scope, level, metadata,
+        importance, score, expires_at, version, updated_at, last_updated_by_id
+    ) = (
+        SELECT CASE WHEN t.patch ? 'content'     THEN t.patch ->> 'content'     ELSE m.content     END,
+               CASE WHEN t.patch ? 'hash'        THEN t.patch ->> 'hash'        ELSE m.hash        END,
+               CASE WHEN t.patch ? 'hash' AND m.dedup_hash IS NOT NULL
+                                                 THEN t.patch ->> 'hash'        ELSE m.dedup_hash  END,
+               CASE WHEN t.patch ? 'memory_type' THEN t.patch ->> 'memory_type' ELSE m.memory_type END,
+               CASE WHEN t.patch ? 'scope'       THEN t.patch ->> 'scope'       ELSE m.scope       END,
+               CASE WHEN t.patch ? 'level'       THEN t.patch ->> 'level'       ELSE m.level       END,
+               CASE WHEN t.patch ? 'metadata'    THEN t.patch -> 'metadata'     ELSE m.metadata    END,
+               CASE WHEN t.patch ? 'importance'
+                    THEN (t.patch ->> 'importance')::double precision           ELSE m.importance  END,
+               CASE WHEN t.patch ? 'score'
+                    THEN (t.patch ->> 'score')::double precision                ELSE m.score       END,
+               CASE WHEN t.patch ? 'expires_at'
+                    THEN (t.patch ->> 'expires_at')::timestamptz                ELSE m.expires_at  END,
+               m.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT a.patches -> m.id::text AS patch FROM asked AS a) AS t
+    )
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 # $2 the actor, $3 ids.
@@ -269,8 +269,7 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = m.version + 1
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """
 
 _RESTORE: Final[LiteralString] = """
@@ -288,8 +287,7 @@ SET is_deleted         = false,
     version            = m.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """
 
 # Of many, only the ids travel back: they are counted.
@@ -307,8 +305,7 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.memories AS m
-USING target AS t
-WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING m.id
 """)
 
@@ -354,8 +351,7 @@ touched AS (
     UPDATE agentmem.memories AS m
     SET access_count  = m.access_count + 1,
         last_accessed = greatest(m.last_accessed, now())
-    FROM target AS t
-    WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND m.id = t.id
+    WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
     RETURNING m.id
 )
 SELECT count(*)

@@ -90,7 +90,7 @@ SET is_deleted         = false,
     version            = o.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-WHERE o.id = $1 AND o.is_deleted
+WHERE o.id = $1 AND o.is_deleted AND o.purged_at IS NULL
 RETURNING """ + _COLUMNS)
 
 HARD_DELETE: Final = Query("organizations.hard_delete", UUID, """

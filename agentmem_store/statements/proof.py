@@ -85,22 +85,20 @@ WHERE m.organization_id = $1
 """)
 
 # Entries of in-context lists, while the messages are there that they name.
-_NAMED_MESSAGES: Final[LiteralString] = """
+_LISTED: Final[LiteralString] = """
 SELECT count(*) AS message_ids
 FROM agentmem.agents AS m
 CROSS JOIN unnest(m.message_ids) AS entry (id)
 WHERE m.organization_id = $1
   AND $2 = (SELECT """
 
-MESSAGES_OF_USER: Final = Query("agents.mentions_of_user", Mentions, _NAMED_MESSAGES + """g.user_id
+_OF_ENTRY: Final[LiteralString] = """
             FROM agentmem.messages AS g
             WHERE g.organization_id = $1 AND g.id = entry.id)
-""")
+"""
 
-MESSAGES_OF_AGENT: Final = Query("agents.mentions_of_agent", Mentions, _NAMED_MESSAGES + """g.agent_id
-            FROM agentmem.messages AS g
-            WHERE g.organization_id = $1 AND g.id = entry.id)
-""")
+MESSAGES_OF_USER: Final = Query("agents.mentions_of_user", Mentions, _LISTED + "g.user_id" + _OF_ENTRY)
+MESSAGES_OF_AGENT: Final = Query("agents.mentions_of_agent", Mentions, _LISTED + "g.agent_id" + _OF_ENTRY)
 
 ORGANIZATION_REST: Final = Query("organizations.rest", OrganizationRest, """
 SELECT (SELECT count(*) FROM agentmem.organizations    AS m WHERE m.id = $1)              AS organizations,

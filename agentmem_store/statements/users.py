@@ -153,7 +153,7 @@ RESTORE: Final = Query("users.restore", User, """
 WITH target AS (
     SELECT u.id
     FROM agentmem.users AS u
-    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.is_deleted
+    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.is_deleted AND u.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY u.id
     FOR NO KEY UPDATE

@@ -11,7 +11,7 @@ from agentmem_store.errors import NotFound
 from agentmem_store.inputs import check_uuid
 from agentmem_store.statements import transfer, transfer_agent
 from agentmem_store.transfer.files import replacing
-from agentmem_store.transfer.format import Header, Last, Tally, columns_of, line_of, row_line, sha256
+from agentmem_store.transfer.format import FORMAT, Header, Last, Tally, columns_of, line_of, row_line, sha256
 from agentmem_store.transfer.progress import Progress
 from agentmem_store.transfer.tables import stored_rows
 
@@ -88,6 +88,8 @@ async def dump(
 
 def _header(scope: Scope, begun: Beginning, agent_id: UUID | None) -> Header:
     return Header(
+        dump_of="agentmem_store",
+        format=FORMAT,
         schema_version=begun.schema_version,
         dumped_at=begun.began_at,
         organization_id=scope.organization_id,

@@ -32,8 +32,8 @@ LAST_BEGINS: Final = b'{"header_sha256":'
 class Kind(pydantic.BaseModel):
     """What every format's first line has."""
 
-    dump_of: Literal["agentmem_store"] = "agentmem_store"
-    format: int = FORMAT
+    dump_of: Literal["agentmem_store"]
+    format: int
 
 
 class Header(Kind):
