@@ -110,8 +110,8 @@ _PRESETS: Final[dict[str, PoolConfig]] = {
 class RetryConfig(pydantic.BaseModel):
     """How often, and after how long, a whole transaction is run again.
 
-    The wait before retry n (from 1) is a random part of ``min(max_ms, base_ms * factor ** (n - 1))``: full jitter, as it
-    keeps those who collided from colliding again. (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
+    The wait before retry n (from 1) is a random part of ``min(max_ms, base_ms * factor ** (n - 1))``: full jitter,
+    which keeps those who collided from colliding again. (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
     Blog, 2015.)
 
     Attributes:

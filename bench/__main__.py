@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import sys
+from functools import partial
 from importlib import metadata
 
 import asyncpg
@@ -18,15 +19,15 @@ from agentmem_store.config import default_dsn
 from bench.benchmarks import BENCHMARKS, prepare
 from bench.timing import Timing, interleave
 
-POOL = {"min_size": 8, "max_size": 8}
+CONNECTIONS = 8
 
 
 async def main(names: list[str]) -> None:
     rounds = 3 if os.environ.get("QUICK") else 7
     console = Console()
-    async with Database(default_dsn(), PRODUCTION.with_(**POOL)) as db:
+    async with Database(default_dsn(), PRODUCTION.with_(min_size=CONNECTIONS, max_size=CONNECTIONS)) as db:
         await db.migrate()
-        async with asyncpg.create_pool(db.dsn, **POOL) as pool:
+        async with asyncpg.create_pool(db.dsn, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
             ground = await prepare(db, pool)
             await stamp(console, db)
             with Progress(console=console, transient=True) as progress:
@@ -35,9 +36,7 @@ async def main(names: list[str]) -> None:
                     for case, contenders in benchmark(ground, size).items():
                         steps = (rounds + 1) * len(contenders)
                         task = progress.add_task(f"{name}: {case}", total=steps)
-                        timings = await interleave(
-                            contenders, rounds=rounds, on_round=lambda task=task: progress.advance(task)
-                        )
+                        timings = await interleave(contenders, rounds=rounds, on_round=partial(progress.advance, task))
                         progress.remove_task(task)
                         progress.console.print(table(f"{name}: {case}", list(timings)))
 

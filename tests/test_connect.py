@@ -81,6 +81,7 @@ async def test_array_types_need_no_look_up(server: str) -> None:
         )
         await asyncio.sleep(0)
     await connection.close()
+    assert row is not None
     assert list(row) == [[] for _ in range(7)]
     assert len(seen) == 1
 

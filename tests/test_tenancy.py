@@ -92,7 +92,7 @@ def arguments(module: str, name: str, victim: Victim) -> dict[str, Any]:
         "ids": [mine],
         "new": [new.get(module)] if name.endswith("many") or name == "append" else new.get(module),
         "changes": CHANGES.get(module),
-        "edits": [Edit(mine, CHANGES.get(module))],
+        "edits": [Edit(mine or ids["agent"], CHANGES.get(module, AgentChanges()))],
         "name": SECRET,
         "query": SECRET,
         "text": SECRET,

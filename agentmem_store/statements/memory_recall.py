@@ -105,7 +105,7 @@ SEARCH: Final = Query("memories.search", RankedMemory, """
 WITH asked AS (
     SELECT agentmem.search_any(o.language, $9) AS terms
     FROM agentmem.organizations AS o
-    WHERE o.id = $1 AND NOT o.is_deleted
+    WHERE o.id = $1 AND o.deleted_at IS NULL
 )
 SELECT """ + COLUMNS + """,
        ts_rank(m.search, asked.terms) AS rank

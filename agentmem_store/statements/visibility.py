@@ -16,7 +16,7 @@ LIVING_ORGANIZATION: Final[LiteralString] = """EXISTS (
           WHERE living.id = $1 AND NOT living.is_deleted
       )"""
 
-# For rows `m` (of messages, memories or blocks), whose agent_id or user_id may be NULL. Scalar subqueries: EXISTS beside
+# For rows `m` (of messages, memories, blocks), whose agent_id or user_id may be NULL. Scalar subqueries: EXISTS beside
 # OR becomes a hash of all of the tenant's agents or users, made anew for each page of a list (measured), and for each
 # single row where the plan was made while the table was empty.
 LIVING_AGENT: Final[LiteralString] = """(m.agent_id IS NULL OR (

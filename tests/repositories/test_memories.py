@@ -262,13 +262,14 @@ async def test_update_names_conflict_and_missing(scope: Scope) -> None:
 
 async def test_lists_go_by_agent_user_and_kind(scope: Scope, agent: Agent, user: User) -> None:
     both, ours = {"agent_id": agent.id, "user_id": user.id}, {"agent_id": agent.id}
-    for content, fields in {
+    kinds: dict[str, dict[str, Any]] = {
         "a": {},
         "b": ours,
         "c": both | {"memory_type": "core"},
         "d": {"user_id": user.id, "scope": "global"},
         "e": ours | {"level": "strategic"},
-    }.items():
+    }
+    for content, fields in kinds.items():
         await memories.create(scope, NewMemory.model_validate({"content": content, **fields}))
 
     assert await contents(scope) == list("edcba")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -63,13 +64,14 @@ async def test_search_reads_any_script_and_no_operators(root: Root) -> None:
 async def test_search_keeps_to_its_filters(scope: Scope, other: Scope, agent: Agent) -> None:
     user = await users.create(scope, NewUser(name="Mei"))
     await memories.create(other, NewMemory(content="coffee there"))
-    for content, fields in {
+    kinds: dict[str, dict[str, Any]] = {
         "coffee a": {},
         "coffee b": {"agent_id": agent.id},
         "coffee c": {"user_id": user.id, "memory_type": "core"},
         "coffee d": {"agent_id": agent.id, "user_id": user.id, "scope": "global", "level": "strategic"},
         "coffee e": {"expires_at": PAST},
-    }.items():
+    }
+    for content, fields in kinds.items():
         await memories.create(scope, NewMemory.model_validate({"content": content, **fields}))
 
     assert sorted(await found(scope, "coffee")) == ["coffee a", "coffee b", "coffee c", "coffee d"]
@@ -200,8 +202,7 @@ async def test_create_or_get_returns_the_same_memory(scope: Scope, other: Scope,
 async def test_create_or_get_looks_only_at_what_is_visible(scope: Scope) -> None:
     first, _ = await memories.create_or_get(scope, NewMemory(content="a"))
     await memories.delete(scope, first.id)
-    second, created = await memories.create_or_get(scope, NewMemory(content="a"))
-    assert created
+    assert (await memories.create_or_get(scope, NewMemory(content="a")))[1]
     with pytest.raises(errors.Conflict) as caught:
         await memories.restore(scope, first.id)
     assert caught.value.constraint == "memories_dedup_key"

@@ -73,7 +73,7 @@ def _message(user_id: UUID, number: int) -> NewMessage:
 
 
 def _tool() -> NewTool:
-    texts = {"description": TEXT, "source_type": "python", "source_code": "def f():\n\treturn '\\n'"}
+    texts: dict[str, Any] = {"description": TEXT, "source_type": "python", "source_code": "def f():\n\treturn '\\n'"}
     return NewTool(name="search", json_schema={"type": "object"}, tags=["网", "a"], **texts)
 
 

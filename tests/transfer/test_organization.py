@@ -84,8 +84,8 @@ async def test_every_column_is_tried_with_a_value(
     """The tenant of these tests leaves no column NULL throughout; a deleted organization is dumped like any other."""
     await organizations.delete(db, tenant.organization_id, actor_id=uuid4())
     async with db.connection() as connection:
-        for table in ("organizations", "users", "agents", "blocks", "tools"):
-            await connection.execute(f"UPDATE agentmem.{table} SET purged_at = now() WHERE is_deleted")
+        for deleted in ("organizations", "users", "agents", "blocks", "tools"):
+            await connection.execute(f"UPDATE agentmem.{deleted} SET purged_at = now() WHERE is_deleted")
         await connection.execute("UPDATE agentmem.organizations SET created_by_id = id, last_updated_by_id = id")
     await transfer.dump(tenant, tmp_path / "a.jsonl")
     for name, table in TABLES.items():
