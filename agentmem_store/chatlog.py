@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from uuid import UUID, uuid5
 
-import anyio.to_thread
 import pydantic_core
 
-from agentmem_store.errors import Conflict, NotFound, Problem, ValidationError
+from agentmem_store.blocking import in_thread
+from agentmem_store.errors import Conflict, FileInvalid, NotFound, Problem, ValidationError
 from agentmem_store.inputs import check_uuid
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.repositories import messages
@@ -28,7 +28,7 @@ from agentmem_store.statements import chatlog as statements
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
     from agentmem_store.models.messages import Message
     from agentmem_store.scope import Scope
@@ -42,7 +42,6 @@ _BATCH_BYTES: Final = 4 * 2**20
 _LINE_BYTES: Final = 128 * 2**20
 
 _FIELD_SHOWN: Final = 60
-_PROBLEMS_SHOWN: Final = 3
 _SAYING: Final = frozenset({"text", "content", "tool_calls", "tool_returns"})
 
 
@@ -54,21 +53,8 @@ class Imported(NamedTuple):
     known: int
 
 
-class ChatFileInvalid(ValidationError):
-    """A file that cannot be loaded; nothing of it was stored. The text is one line: file, line, field and reason.
-
-    Attributes:
-        path: the file.
-        line: the line's number, from 1; None when it is the file as a whole.
-    """
-
-    def __init__(self, path: Path, line: int | None, problems: Sequence[Problem]) -> None:
-        self.path, self.line = path, line
-        super().__init__(problems)
-
-    def __str__(self) -> str:
-        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {'; '.join(map(str, self.problems[:_PROBLEMS_SHOWN]))}"
+class ChatFileInvalid(FileInvalid):
+    """A chat log that cannot be stored; nothing of it was."""
 
 
 async def load(
@@ -97,7 +83,7 @@ async def load(
         last: int | None = await tx.fetch_optional(statements.BEGIN, agent_id)
         before = newest = found(last, "agent")
         with closing(_batches(file, agent_id)) as batches:
-            while batch := await anyio.to_thread.run_sync(next, batches, None):
+            while batch := await in_thread(next, batches, None):
                 rows = await _append(tx, agent_id, file, batch)
                 newest = max([newest, *(row.seq for row in rows)])
                 lines, read = lines + len(rows), read + batch.size

@@ -111,8 +111,8 @@ class RetryConfig(pydantic.BaseModel):
     """How often, and after how long, a whole transaction is run again.
 
     The wait before retry n (from 1) is a random part of ``min(max_ms, base_ms * factor ** (n - 1))``: full jitter,
-    which keeps those who collided from colliding again. (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
-    Blog, 2015.)
+    which keeps those who collided from colliding again. (Marc Brooker, "Exponential Backoff And Jitter", AWS
+    Architecture Blog, 2015.)
 
     Attributes:
         retries: how many times to try again after the first attempt.

@@ -4,6 +4,7 @@
 
     AgentMemError                     every error below; `outcome` says what happened, `retryable` whether to try again
     ├── ValidationError               bad input, found before any I/O; `problems` names item, field and reason
+    │   └── FileInvalid               … in a file, told by line
     ├── ConfigurationError            a setting, a DSN or an environment that cannot work
     ├── UsageError                    a call that cannot work here: finished transaction, other event loop, after fork
     ├── NotFound                      no such row in this tenant, or it is deleted
@@ -38,6 +39,7 @@ import asyncpg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = [
     "DRIVER_ERRORS",
@@ -49,6 +51,7 @@ __all__ = [
     "ConnectionLost",
     "ConstraintViolation",
     "DatabaseError",
+    "FileInvalid",
     "InsufficientResources",
     "LockTimeout",
     "MigrationDrift",
@@ -105,8 +108,8 @@ class Problem(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        place = self.field if self.item is None else f"item {self.item}: {self.field}"
-        return f"{place}: {self.reason}"
+        place = () if self.item is None else (f"item {self.item}",)
+        return ": ".join(filter(None, (*place, self.field, self.reason)))
 
 
 class ValidationError(AgentMemError):
@@ -128,6 +131,25 @@ class ValidationError(AgentMemError):
     def at(self, item: int) -> ValidationError:
         """Return the same error, told of item number `item` (from 0) of a batch."""
         return ValidationError([problem._replace(item=item) for problem in self.problems])
+
+
+class FileInvalid(ValidationError):
+    """A file that cannot be read in; nothing of it was stored. The text is one line: file, line, and what is wrong.
+
+    Attributes:
+        path: the file.
+        line: the number, from 1, of the line or of the first of several; None when it is the file as a whole.
+    """
+
+    _SHOWN = 3  # problems in the text; all of them are in `problems`
+
+    def __init__(self, path: Path, line: int | None, problems: Sequence[Problem]) -> None:
+        self.path, self.line = path, line
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {'; '.join(map(str, self.problems[: self._SHOWN]))}"
 
 
 class ConfigurationError(AgentMemError):

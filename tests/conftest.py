@@ -34,14 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgres",
         default="embedded",
-        help="the server to test on: embedded (default), container, or the DSN of a superuser",
+        help="the server to test on: embedded (default), the DSN of a superuser, or container "
+        f"(of the image {CONTAINER_IMAGE}; the environment variable AGENTMEM_TEST_IMAGE names another)",
     )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     choice = config.getoption("--postgres")
     shown = connect.describe(choice) if "://" in choice else choice
-    return f"postgres: {shown}"
+    return f"postgres: {shown}" + (f" of {CONTAINER_IMAGE}" if choice == "container" else "")
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +75,10 @@ def container_server() -> Iterator[str]:
     """Run a container with pgvector; skip with the reason where Docker does not answer."""
     if reason := why_no_docker():
         pytest.skip(reason)
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
-    with PostgresContainer(CONTAINER_IMAGE, driver=None) as container:
+    settings = [f"-c{name}={value}" for name, value in _FAST.items()]
+    with PostgresContainer(CONTAINER_IMAGE, driver=None).with_command(["postgres", *settings]) as container:
         yield container.get_connection_url()
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import struct
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from urllib.parse import SplitResult
+
+    Opening = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 __all__ = ["Proxy", "proxied"]
 
@@ -18,7 +22,7 @@ _AWAITED = {b"Q", b"S", b"H"}
 
 
 class Proxy:
-    """Forwards connections to a server's Unix socket.
+    """Forwards connections to a server, on its Unix socket or over TCP.
 
     Attributes:
         port: where it listens, on 127.0.0.1.
@@ -28,8 +32,8 @@ class Proxy:
             the connection is cut before the driver hears of it. It is asked once more only after it was reset.
     """
 
-    def __init__(self, socket_path: str) -> None:
-        self._socket_path = socket_path
+    def __init__(self, open_upstream: Opening) -> None:
+        self._open_upstream = open_upstream
         self.port = 0
         self.round_trips = 0
         self.connections = 0
@@ -38,7 +42,7 @@ class Proxy:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket_path)
+        upstream_reader, upstream_writer = await self._open_upstream()
         down = asyncio.create_task(_copy(upstream_reader, writer))
         try:
             await self._forward(reader, upstream_writer, down)
@@ -86,15 +90,24 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
+def _opening(server: SplitResult) -> Opening:
+    """Return how to reach the server of a DSN, whose Unix socket's directory stands among the options."""
+    options = parse_qs(server.query)
+    port = int(options["port"][0]) if "port" in options else server.port or 5432
+    if "host" in options:
+        return partial(asyncio.open_unix_connection, f"{options['host'][0]}/.s.PGSQL.{port}")
+    return partial(asyncio.open_connection, server.hostname, port)
+
+
 @asynccontextmanager
 async def proxied(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
-    """Yield a proxy to the embedded server of a DSN, and the DSN that goes through it."""
+    """Yield a proxy to the server of a DSN, and the DSN that goes through it."""
     parts = urlsplit(dsn)
-    options = parse_qs(parts.query)
-    proxy = Proxy(f"{options['host'][0]}/.s.PGSQL.{options.get('port', ['5432'])[0]}")
+    proxy = Proxy(_opening(parts))
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
+    user = parts.netloc.rpartition("@")[0]
     try:
-        yield proxy, f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
+        yield proxy, urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}", query="sslmode=disable"))
     finally:
         server.close()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agentmem_store.cli import chat, demo, migrate, output
+from agentmem_store.cli import chat, demo, migrate, output, transfer
 from agentmem_store.errors import AgentMemError
 
 __all__ = ["app"]
@@ -40,6 +40,8 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(chat.import_files)
 app.command("search")(chat.search)
 app.command("demo")(demo.demo)
+app.command("dump")(transfer.dump)
+app.command("load")(transfer.load)
 
 
 @app.callback()

@@ -67,7 +67,7 @@ async def _load(dsn: str, file: Path, into: str | None) -> transfer.LoadReport:
 
 
 def _counted(rows: Mapping[str, int]) -> str:
-    tables = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+    tables = ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)
     return f"{sum(rows.values()):,} rows ({tables})" if tables else "no rows"
 
 

@@ -74,10 +74,11 @@ async def copy_rows(scope: Scope, copying: Copying, items: Sequence[Any], *, kee
 async def _lines(
     scope: Scope, copying: Copying, items: Sequence[Any], defaults: Any, rows: dict[UUID, Any] | None
 ) -> AsyncGenerator[bytes, None]:
+    organization = f"{scope.organization_id}\t"
     for start in range(0, len(items), _LINES_AT_ONCE):
         some = items[start : start + _LINES_AT_ONCE]
         records = [copying.record(item, defaults, scope.actor_id) for item in some]
-        yield "".join([copy_line((scope.organization_id, *record)) for record in records]).encode()
+        yield "".join([organization + copy_line(record) for record in records]).encode()
         if rows is not None:
             made = (copying.row(record, defaults) for record in records)
             rows.update((row.id, row) for row in made if row)

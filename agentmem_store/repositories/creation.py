@@ -241,8 +241,9 @@ def _arrays(creation: Creation[Any, Any], placed: list[_Placed]) -> list[list[An
 
 
 async def _refuse(scope: Scope, creation: Creation[Any, Any], placed: list[_Placed], mode: Mode) -> None:
-    """Raise why what was not stored cannot be, if there is a reason; say which item when there are several."""
-    for refusal in await scope.fetch_all(creation.refusals, *_arrays(creation, placed)):
+    """Raise why the first item that cannot be stored cannot be, if there is one; name it when there are several."""
+    found = await scope.fetch_all(creation.refusals, *_arrays(creation, placed))
+    for refusal in sorted(found, key=lambda refusal: placed[refusal.place - 1][0] or 0):
         place, item = placed[refusal.place - 1]
         if refusal.missing:
             raise errors.NotFound(refusal.missing, f"{_item(place)}no such {refusal.missing}, or it is deleted")

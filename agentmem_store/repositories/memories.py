@@ -58,13 +58,13 @@ __all__ = [
 # How often `create_or_get` looks again after it met a copy that another writer was just storing or removing.
 _LOOKS: Final = 3
 
-# The columns of a record, and what the table's own defaults make of the others.
+# The columns of a record, and those that the table's own defaults fill in.
 _RECORD: Final = (
     *("id", "agent_id", "user_id", "content", "hash", "memory_type", "scope", "level"),
     *("importance", "score", "expires_at", "metadata", "created_at"),
     *("language", "created_by_id", "last_updated_by_id"),
 )
-_UNTOUCHED: Final = {
+_DEFAULTS: Final = {
     "version": 1,
     "access_count": 0,
     "last_accessed": None,
@@ -72,6 +72,8 @@ _UNTOUCHED: Final = {
     "deleted_at": None,
     "deleted_by_id": None,
 }
+_NAMES: Final = (*_RECORD, "updated_at", *_DEFAULTS)
+_METADATA: Final = _RECORD.index("metadata")
 
 
 def _columns(new: NewMemory) -> tuple[Any, ...]:
@@ -98,11 +100,10 @@ def _record(new: NewMemory, defaults: CopyDefaults, actor_id: UUID | None) -> tu
 
 
 def _row(record: tuple[Any, ...], defaults: CopyDefaults) -> Memory | None:
-    values = dict(zip(_RECORD, record, strict=True))
     # The server writes a number with such an exponent in full, and then it reads as another number.
-    if "e+" in values["metadata"]:
+    if "e+" in record[_METADATA]:
         return None
-    return statements.CREATE.decode({**_UNTOUCHED, **values, "updated_at": defaults.now})
+    return statements.CREATE.decode(dict(zip(_NAMES, (*record, defaults.now, *_DEFAULTS.values()), strict=True)))
 
 
 _CREATION: Final = Creation(
@@ -148,7 +149,7 @@ async def create_many(
             awaited while the transaction holds a connection, so it should not need another from the same pool.
         mode: what an id means that is stored already. `strict`: the same content returns the row, other content is a
             conflict. `skip`: the row comes back as it stands. `upsert`: the row takes all of the new content as a new
-            version, unless it has it already.
+            version, unless it has it already; it keeps its `created_at`, and whether `create_or_get` looks at it.
 
     Returns:
         one row per input, in input order; of an asynchronous iterable, the number of its items.

@@ -64,6 +64,7 @@ async def purge(
 
     A user, agent, block or tool is stamped first: from then on it cannot be restored, and what hangs on it, deleted or
     not, goes batch by batch before it does. With a user go its memories, its blocks and the messages exchanged with it.
+    The in-context list of an agent that stays may go on naming messages that are gone.
     Nobody is waited for: rows that other transactions hold are left to the next purge, with what they hang on.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agentmem_store.retention.parents import BLOCK
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_ROWS", "Removal", "table_of"]
 
 # The largest batch: its ids travel in one array, its locks are held in one transaction.
-MOST_ROWS = 10_000
+MOST_ROWS: Final = 10_000
 
 
 def table_of(query: Query[Any]) -> str:

@@ -177,7 +177,7 @@ RESTORE: Final = Query("blocks.restore", Block, """
 WITH target AS (
     SELECT m.id
     FROM agentmem.blocks AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.is_deleted
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.is_deleted AND m.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_USER + """
     ORDER BY m.id

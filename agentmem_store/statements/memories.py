@@ -22,8 +22,8 @@ CURRENT: Final[LiteralString] = """(m.expires_at IS NULL OR m.expires_at > now()
   AND """ + LIVING_AGENT + """
   AND """ + LIVING_USER
 VISIBLE: Final[LiteralString] = "NOT m.is_deleted AND " + CURRENT
-# The same of rows named by their ids. A CHECK ties deleted_at to is_deleted; by it, no partial index can be chosen. A plan
-# made while the table is empty would prefer one of them to the primary key, and then read all of the tenant's rows.
+# The same of rows named by their ids. A CHECK ties deleted_at to is_deleted; by it, no partial index can be chosen: a
+# plan made while the table is empty would prefer one to the primary key, and then read all of the tenant's rows.
 _THERE: Final[LiteralString] = "m.deleted_at IS NULL AND " + CURRENT
 
 # The agents ($3) and users ($4) of a batch, each locked once and in order, before any row that hangs on them: two

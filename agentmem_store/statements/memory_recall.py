@@ -108,7 +108,7 @@ WITH asked AS (
     WHERE o.id = $1 AND o.deleted_at IS NULL
 )
 SELECT """ + COLUMNS + """,
-       ts_rank(m.search, asked.terms) AS rank
+       ts_rank(m.search, asked.terms)::double precision AS rank
 FROM asked
 JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.search @@ asked.terms
 WHERE ($3::uuid IS NULL OR m.agent_id = $3)

@@ -198,7 +198,7 @@ RESTORE: Final = Query("tools.restore", Tool, """
 WITH target AS (
     SELECT t.id
     FROM agentmem.tools AS t
-    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.is_deleted
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.is_deleted AND t.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY t.id
     FOR NO KEY UPDATE

@@ -53,8 +53,9 @@ MEMORY_COLUMNS: Final[LiteralString] = """
              id, agent_id, user_id, content, hash, dedup_hash, memory_type, scope, level, importance, score,
              access_count, last_accessed, expires_at, language, metadata,""" + _STATE
 
-# How a time and a number are written depends on settings of the session, which a role or an application may have
-# changed. They hold until the transaction ends.
+# Settings for the rest of the transaction. How a time and a number are written depends on the session's, which a role
+# or an application may have changed. And rows have to come as they are read, in the order of an index: left to choose,
+# the planner sorts a tenant that fills the table, so that the first row comes when the last is made, by way of disk.
 BEGIN: Final = Query("transfer.begin", Beginning, """
 SELECT (SELECT o.is_deleted
         FROM agentmem.organizations AS o
@@ -64,7 +65,8 @@ SELECT (SELECT o.is_deleted
         WHERE m.track = 'core')                                                            AS schema_version,
        now()                                                                               AS began_at,
        concat_ws(', ', set_config('TimeZone', 'UTC', true),
-                       set_config('extra_float_digits', '1', true))                        AS settings
+                       set_config('extra_float_digits', '1', true),
+                       set_config('enable_sort', 'off', true))                             AS settings
 """)
 
 # For a progress bar: the tables that can be long.

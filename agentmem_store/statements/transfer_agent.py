@@ -1,4 +1,8 @@
-"""Statements that take one agent, $2, out as JSON, with all that it needs to stand elsewhere. See `transfer`."""
+"""Statements that take one agent, $2, out as JSON, with all that it needs to stand elsewhere. See `transfer`.
+
+What is linked to an agent is little: it is found first and sorted then. In one step, with sorting off, the way in the
+right order would lead through all that the organization has.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +30,25 @@ SELECT (SELECT count(*) FROM agentmem.messages WHERE organization_id = $1 AND ag
 
 # Those whom the agent's messages and memories and the blocks linked to it refer to.
 USERS: Final = Query("transfer_agent.users", str, """
+WITH r AS MATERIALIZED (
+    SELECT """ + USER_COLUMNS + """
+    FROM agentmem.users
+    WHERE organization_id = $1
+      AND id IN (SELECT m.user_id
+                 FROM agentmem.messages AS m
+                 WHERE m.organization_id = $1 AND m.agent_id = $2
+                 UNION
+                 SELECT m.user_id
+                 FROM agentmem.memories AS m
+                 WHERE m.organization_id = $1 AND m.agent_id = $2
+                 UNION
+                 SELECT b.user_id
+                 FROM agentmem.blocks_agents AS l
+                 JOIN agentmem.blocks AS b ON b.organization_id = $1 AND b.id = l.block_id
+                 WHERE l.organization_id = $1 AND l.agent_id = $2)
+)
 SELECT row_to_json(r)::text
-FROM (SELECT """ + USER_COLUMNS + """
-      FROM agentmem.users
-      WHERE organization_id = $1
-        AND id IN (SELECT m.user_id
-                   FROM agentmem.messages AS m
-                   WHERE m.organization_id = $1 AND m.agent_id = $2
-                   UNION
-                   SELECT m.user_id
-                   FROM agentmem.memories AS m
-                   WHERE m.organization_id = $1 AND m.agent_id = $2
-                   UNION
-                   SELECT b.user_id
-                   FROM agentmem.blocks_agents AS l
-                   JOIN agentmem.blocks AS b ON b.organization_id = $1 AND b.id = l.block_id
-                   WHERE l.organization_id = $1 AND l.agent_id = $2)) AS r
+FROM r
 ORDER BY r.id
 """)
 
@@ -68,24 +75,30 @@ ORDER BY r.seq
 """)
 
 BLOCKS: Final = Query("transfer_agent.blocks", str, """
+WITH r AS MATERIALIZED (
+    SELECT """ + BLOCK_COLUMNS + """
+    FROM agentmem.blocks
+    WHERE organization_id = $1
+      AND id IN (SELECT l.block_id
+                 FROM agentmem.blocks_agents AS l
+                 WHERE l.organization_id = $1 AND l.agent_id = $2)
+)
 SELECT row_to_json(r)::text
-FROM (SELECT """ + BLOCK_COLUMNS + """
-      FROM agentmem.blocks
-      WHERE organization_id = $1
-        AND id IN (SELECT l.block_id
-                   FROM agentmem.blocks_agents AS l
-                   WHERE l.organization_id = $1 AND l.agent_id = $2)) AS r
+FROM r
 ORDER BY r.id
 """)
 
 BLOCK_VALUES: Final = Query("transfer_agent.block_values", str, """
+WITH r AS MATERIALIZED (
+    SELECT """ + BLOCK_VALUE_COLUMNS + """
+    FROM agentmem.block_values
+    WHERE organization_id = $1
+      AND block_id IN (SELECT l.block_id
+                       FROM agentmem.blocks_agents AS l
+                       WHERE l.organization_id = $1 AND l.agent_id = $2)
+)
 SELECT row_to_json(r)::text
-FROM (SELECT """ + BLOCK_VALUE_COLUMNS + """
-      FROM agentmem.block_values
-      WHERE organization_id = $1
-        AND block_id IN (SELECT l.block_id
-                         FROM agentmem.blocks_agents AS l
-                         WHERE l.organization_id = $1 AND l.agent_id = $2)) AS r
+FROM r
 ORDER BY r.block_id, r.version
 """)
 
@@ -98,13 +111,16 @@ ORDER BY r.block_id
 """)
 
 TOOLS: Final = Query("transfer_agent.tools", str, """
+WITH r AS MATERIALIZED (
+    SELECT """ + TOOL_COLUMNS + """
+    FROM agentmem.tools
+    WHERE organization_id = $1
+      AND id IN (SELECT l.tool_id
+                 FROM agentmem.tools_agents AS l
+                 WHERE l.organization_id = $1 AND l.agent_id = $2)
+)
 SELECT row_to_json(r)::text
-FROM (SELECT """ + TOOL_COLUMNS + """
-      FROM agentmem.tools
-      WHERE organization_id = $1
-        AND id IN (SELECT l.tool_id
-                   FROM agentmem.tools_agents AS l
-                   WHERE l.organization_id = $1 AND l.agent_id = $2)) AS r
+FROM r
 ORDER BY r.id
 """)
 
@@ -121,5 +137,5 @@ SELECT row_to_json(r)::text
 FROM (SELECT """ + MEMORY_COLUMNS + """
       FROM agentmem.memories
       WHERE organization_id = $1 AND agent_id = $2) AS r
-ORDER BY r.id
+ORDER BY r.created_at, r.id
 """)

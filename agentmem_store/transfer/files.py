@@ -6,15 +6,13 @@ import gzip
 import os
 import tempfile
 import zlib
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-import anyio
-import anyio.to_thread
-
-from agentmem_store.errors import Problem, ValidationError
+from agentmem_store.blocking import in_thread
+from agentmem_store.errors import FileInvalid, Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -26,21 +24,11 @@ _BUFFER_BYTES: Final = 2**20
 _LINE_BYTES: Final = 2**30
 
 
-class DumpInvalid(ValidationError):
-    """A file that cannot be loaded; nothing of it was stored. The text is one line: file, line and reason.
-
-    Attributes:
-        path: the file.
-        line: the number, from 1, of the line or of the first of several; None when it is the file as a whole.
-    """
+class DumpInvalid(FileInvalid):
+    """A file that cannot be loaded; nothing of it was stored."""
 
     def __init__(self, path: Path, line: int | None, reason: str) -> None:
-        self.path, self.line = path, line
-        super().__init__([Problem(None, "file", reason)])
-
-    def __str__(self) -> str:
-        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {self.problems[0].reason}"
+        super().__init__(path, line, [Problem(None, "", reason)])
 
 
 class Writer:
@@ -61,31 +49,37 @@ class Writer:
     async def flush(self) -> None:
         """Write what is gathered."""
         lines, self._lines, self._size = self._lines, [], 0
-        await anyio.to_thread.run_sync(self._file.writelines, lines)
+        await in_thread(self._file.writelines, lines)
 
 
 @asynccontextmanager
 async def replacing(path: Path) -> AsyncGenerator[Writer, None]:
     """Yield a writer whose file takes the place of `path` when the block ends well, and vanishes when it does not.
 
-    The file is readable for its owner alone, and on the disk before it is renamed.
+    The file is readable for its owner alone, and on the disk before it is renamed. An OSError names `path`.
     """
-    opened: tuple[int, str] = await anyio.to_thread.run_sync(
-        partial(tempfile.mkstemp, prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    )
-    part = Path(opened[1])
     try:
-        with os.fdopen(opened[0], "wb") as raw:
+        with _beside(path) as (raw, part):
             with _packing(raw) if path.suffix == ".gz" else nullcontext(raw) as file:
                 writer = Writer(file)
                 yield writer
                 await writer.flush()
-            await anyio.to_thread.run_sync(partial(_settle, raw))
-        await anyio.to_thread.run_sync(partial(_rename, part, path))
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(partial(part.unlink, missing_ok=True))
-        raise
+            await in_thread(_settle, raw, part, path)
+    except OSError as error:
+        if error.errno is None:  # a deadline is a TimeoutError, which is an OSError
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Generator[tuple[IO[bytes], Path]]:
+    """Open a temporary file in the directory of `path`; unless it is renamed within the block, it vanishes with it."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as raw:
+            yield raw, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _packing(raw: IO[bytes]) -> gzip.GzipFile:
@@ -93,13 +87,10 @@ def _packing(raw: IO[bytes]) -> gzip.GzipFile:
     return gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
 
 
-def _settle(raw: IO[bytes]) -> None:
+def _settle(raw: IO[bytes], part: Path, path: Path) -> None:
+    """Bring the file to the disk, rename it, and bring the new name to the disk as well."""
     raw.flush()
     os.fsync(raw.fileno())
-
-
-def _rename(part: Path, path: Path) -> None:
-    """Rename, and bring the new name to the disk as well."""
     part.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio.to_thread
 
+from agentmem_store.blocking import in_thread
 from agentmem_store.errors import AgentMemError, ConfigurationError, Conflict, DatabaseError, NotFound
 from agentmem_store.inputs import check_uuid
 from agentmem_store.statements import transfer
@@ -20,7 +21,7 @@ from agentmem_store.transfer.tables import TABLES, stored_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from agentmem_store.scope import Root, Scope
@@ -119,14 +120,20 @@ async def _store(scope: Scope, path: Path, contents: Contents, progress: Progres
     stored = dict.fromkeys(contents.sums, 0)
     sent = dict(stored)
     with closing(batches(path)) as source:
-        while batch := await anyio.to_thread.run_sync(next, source, None):
+        while batch := await in_thread(_next, source):
             stored[batch.table] += await _insert(scope, path, batch)
             sent[batch.table] += len(batch.rows)
             known = sent[batch.table] - stored[batch.table]
             if known and not TABLES[batch.table].shared and sent[batch.table] >= contents.sums[batch.table].rows:
-                raise Conflict(f"{known} of the {sent[batch.table]} rows of {batch.table} are there already: {_REMOVE}")
+                raise Conflict(
+                    f"rows of {batch.table} that are there already: {known} of {sent[batch.table]}; {_REMOVE}"
+                )
             progress.add(len(batch.rows))
     return stored
+
+
+def _next(source: Iterator[Batch]) -> Batch | None:
+    return next(source, None)
 
 
 async def _insert(scope: Scope, path: Path, batch: Batch) -> int:
@@ -155,8 +162,8 @@ async def _verify(scope: Scope, contents: Contents, stored: dict[str, int], prog
         known = held.rows - stored[table]
         if found != held and known:
             raise Conflict(
-                f"{known} of the {held.rows} rows of {table} are there already, and not just as in the file: "
-                "remove them, or load the agent into another organization"
+                f"rows of {table} that are there already: {known} of {held.rows}, and not all of them as in the file; "
+                + _REMOVE
             )
         if found != held:
             raise NotAsDumped(

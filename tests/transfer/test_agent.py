@@ -64,7 +64,11 @@ async def test_an_agent_arrives_with_all_that_it_needs(
     tenant: Scope, agent_id: UUID, target: Scope, elsewhere: Database, tmp_path: Path
 ) -> None:
     await agents.create(tenant, NewAgent(name="another"))
-    dumped = await transfer.dump(tenant, tmp_path / "a.jsonl", agent_id=agent_id)
+    told: list[tuple[int, int]] = []
+    dumped = await transfer.dump(
+        tenant, tmp_path / "a.jsonl", agent_id=agent_id, on_progress=lambda *now: told.append(now)
+    )
+    assert told == [(sum(dumped.rows.values()),) * 2]
     loaded = await transfer.load(elsewhere, tmp_path / "a.jsonl")
     assert loaded == (tenant.organization_id, agent_id, dumped.rows, dict.fromkeys(dumped.rows, 0))
     assert await seen(target, agent_id) == await seen(tenant, agent_id)
@@ -110,7 +114,7 @@ async def test_what_agents_share_and_is_other_there_is_a_conflict(
     await transfer.load(elsewhere, files[0])
     user = (await users.list(target)).items[0]
     await users.update(target, user.id, UserChanges(status="inactive"))
-    with pytest.raises(errors.Conflict, match="1 of the 1 rows of users are there already, and not just as"):
+    with pytest.raises(errors.Conflict, match="users that are there already: 1 of 1, and not all"):
         await transfer.load(elsewhere, files[1])
     assert await agents.find(target, second_id) is None
 
@@ -119,7 +123,7 @@ async def test_an_agent_that_is_there_is_a_conflict(
     tenant: Scope, db: Database, agent_id: UUID, tmp_path: Path
 ) -> None:
     await transfer.dump(tenant, tmp_path / "a.jsonl", agent_id=agent_id)
-    with pytest.raises(errors.Conflict, match="1 of the 1 rows of agents are there already"):
+    with pytest.raises(errors.Conflict, match="rows of agents that are there already: 1 of 1;"):
         await transfer.load(db, tmp_path / "a.jsonl")
     before = await seen(tenant, agent_id)
     await agents.hard_delete(tenant, agent_id)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import pytest
 
 from agentmem_store import errors, transfer
+from agentmem_store.config import DEVELOPMENT
 from agentmem_store.database import Database
 from agentmem_store.query import Query
 from agentmem_store.repositories import agents, organizations
 from agentmem_store.scope import Scope
-from agentmem_store.transfer.reading import check
+from agentmem_store.transfer.reading import Batch, batches, check
 from tests.transfer import edited
 
 NOWHERE = Database("postgresql://nobody@127.0.0.1:1/nothing")
@@ -122,14 +128,15 @@ async def test_a_compressed_file(tenant: Scope, file: Path, db: Database) -> Non
             await transfer.load(NOWHERE, packed)
 
 
-async def test_a_dump_that_fails_leaves_what_was_there(tenant: Scope, file: Path) -> None:
+@pytest.mark.parametrize("failure", [Boom, TimeoutError])
+async def test_a_dump_that_fails_leaves_what_was_there(tenant: Scope, file: Path, failure: type[Exception]) -> None:
     before = file.read_bytes()
 
     def fail(done: int, total: int) -> None:
-        raise Boom
+        raise failure
 
     for path in (file, file.with_suffix(".gz")):
-        with pytest.raises(Boom):
+        with pytest.raises(failure):
             await transfer.dump(tenant, path, on_progress=fail)
     assert [path.read_bytes() for path in file.parent.iterdir()] == [before]
 
@@ -139,10 +146,11 @@ async def test_only_its_owner_can_read_a_dump(file: Path) -> None:
 
 
 async def test_a_newer_schema_asks_for_migration(file: Path, elsewhere: Database) -> None:
-    version = json.loads(file.read_bytes().splitlines()[0])["schema_version"]
-    newer = edited(file, b'"schema_version":%d' % version, b'"schema_version":9999', with_sums=True)
+    """One that only has an older number, and the same columns, is loaded."""
+    version = b'"schema_version":%d' % json.loads(file.read_bytes().splitlines()[0])["schema_version"]
     with pytest.raises(errors.ConfigurationError, match=r"the dump is of schema version 9999, .* migrate the database"):
-        await transfer.load(elsewhere, newer)
+        await transfer.load(elsewhere, edited(file, version, b'"schema_version":9999', with_sums=True))
+    await transfer.load(elsewhere, edited(file, version, b'"schema_version":1', with_sums=True))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,15 @@ async def test_a_row_made_by_hand_is_told_with_its_lines(
         await transfer.load(elsewhere, edited(file, old, new, with_sums=True))
     assert "secret" not in str(told.value)
     assert await organizations.count(elsewhere) == 0
+
+
+async def test_what_is_no_fault_of_the_file_is_not_told_as_one(file: Path, elsewhere: Database) -> None:
+    async with elsewhere.connection() as connection:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    async with Database(elsewhere.dsn, DEVELOPMENT) as reader:
+        with pytest.raises(errors.ReadOnly):
+            await transfer.load(reader, file)
 
 
 async def test_what_does_not_read_back_the_same_is_not_stored(file: Path, elsewhere: Database) -> None:
@@ -217,3 +234,56 @@ async def test_a_stream_runs_within_a_transaction(tenant: Scope, db: Database) -
     with pytest.raises(errors.UsageError, match="finished"):
         await anext(stream)
     assert await agents.count(tenant) == 0
+
+
+@pytest.mark.parametrize("natively", [True, False])
+async def test_a_cancelled_load_waits_for_its_thread(
+    file: Path, elsewhere: Database, monkeypatch: pytest.MonkeyPatch, *, natively: bool
+) -> None:
+    """And is cancelled all the same: nothing is stored, and the connection is back."""
+    loop, reading, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    cancelling = anyio.CancelScope()
+
+    def slowly(path: Path) -> Iterator[Batch]:
+        loop.call_soon_threadsafe(reading.set)
+        assert go_on.wait(30)
+        yield from batches(path)
+
+    async def work() -> None:
+        with cancelling:
+            await transfer.load(elsewhere, file)
+
+    monkeypatch.setattr("agentmem_store.transfer.loading.batches", slowly)
+    task = asyncio.create_task(work())
+    await reading.wait()
+    (task if natively else cancelling).cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    assert [type(end) for end in await asyncio.gather(task, return_exceptions=True)] == [
+        asyncio.CancelledError if natively else type(None)
+    ]
+    assert cancelling.cancelled_caught is not natively
+    assert (await organizations.count(elsewhere), elsewhere.stats().in_use) == (0, 0)
+
+
+async def test_a_cancelled_dump_leaves_no_file(tenant: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while a thread compresses."""
+    loop, writing, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    class Slow(gzip.GzipFile):
+        def writelines(self, lines: Any) -> None:
+            loop.call_soon_threadsafe(writing.set)
+            assert go_on.wait(30)
+            super().writelines(lines)
+
+    monkeypatch.setattr(gzip, "GzipFile", Slow)
+    task = asyncio.create_task(transfer.dump(tenant, tmp_path / "a.gz"))
+    await writing.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [*tmp_path.iterdir()] == []

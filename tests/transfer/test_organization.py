@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from agentmem_store import connect, errors, transfer
@@ -17,8 +18,11 @@ from agentmem_store.models.messages import NewMessage
 from agentmem_store.models.tools import NewTool
 from agentmem_store.repositories import agents, memories, messages, organizations, tools
 from agentmem_store.scope import Scope
+from agentmem_store.statements import transfer as statements
+from agentmem_store.statements import transfer_agent
 from agentmem_store.transfer import files, reading
 from agentmem_store.transfer.tables import TABLES
+from tests.repositories.plans import generic_plan
 from tests.transfer import rows_of, seen
 
 
@@ -184,7 +188,7 @@ async def test_a_copy_under_another_id(tenant: Scope, db: Database, agent_id: UU
 
 async def test_what_is_there_already_is_a_conflict(tenant: Scope, db: Database, agent_id: UUID, tmp_path: Path) -> None:
     await transfer.dump(tenant, tmp_path / "a.jsonl")
-    with pytest.raises(errors.Conflict, match="1 of the 1 rows of organizations are there already"):
+    with pytest.raises(errors.Conflict, match="rows of organizations that are there already: 1 of 1;"):
         await transfer.load(db, tmp_path / "a.jsonl")
     await organizations.hard_delete(db, tenant.organization_id)
     await transfer.load(db, tmp_path / "a.jsonl")
@@ -221,3 +225,14 @@ async def test_a_transaction_of_the_callers_is_refused(db: Database, tenant: Sco
         with pytest.raises(errors.UsageError):
             await transfer.load(root, tmp_path / "a.jsonl", into=uuid4())
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+async def test_rows_come_as_they_are_read(connection: asyncpg.Connection[asyncpg.Record], scope: Scope) -> None:
+    """Where an organization or an agent has many rows, none waits until all are read and sorted."""
+    await scope.fetch_one(statements.BEGIN)
+    long = [transfer_agent.MESSAGES, transfer_agent.MEMORIES, *(table.read for table in TABLES.values())]
+    for query in long:
+        plan = await generic_plan(connection, query)
+        assert "Index Scan" in plan, query.name
+        assert "Sort" not in plan, query.name
+    assert "Sort" in await generic_plan(connection, transfer_agent.BLOCKS), "and what is little is sorted"
