@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from agentmem_store import embedded, errors
+from agentmem_store import errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -104,6 +104,8 @@ async def serving(dsn: str) -> AsyncGenerator[str, None]:
     if not dsn.startswith(EMBEDDED):
         yield dsn
         return
+    from agentmem_store import embedded
+
     async with embedded.running(dsn.removeprefix(EMBEDDED)) as server:
         yield server.dsn
 

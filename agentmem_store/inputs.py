@@ -48,7 +48,7 @@ _JSON_DEPTH: Final = 100
 class Input(pydantic.BaseModel):
     """The base of everything a caller fills in. Bad input raises `ValidationError`, which never shows a value."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @pydantic.model_validator(mode="wrap")
     @classmethod

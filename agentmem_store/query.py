@@ -48,10 +48,10 @@ def _decoder(row: type[Any]) -> Callable[[Any], Any]:
     """Choose how a record becomes a `row`: through pydantic's core for a model, else its only column."""
     if not issubclass(row, BaseModel):
         return _only_column
-    validate = row.__pydantic_validator__.validate_python
 
     def to_model(record: Mapping[str, Any]) -> Any:
-        return validate(dict(record))
+        # Looked up at each call: a model's validator is built when it is first used, not when it is imported.
+        return row.__pydantic_validator__.validate_python(dict(record))
 
     return to_model
 

@@ -6,7 +6,6 @@ import codecs
 import hashlib
 import re
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,6 +48,8 @@ class Migration(Step):
 
 def sql_root() -> Traversable:
     """Return the folder of the tracks: the package's own sql/, else the checkout's beside the package."""
+    from importlib import resources  # it takes longer to import than all of this package
+
     shipped = resources.files("agentmem_store") / "sql"
     return shipped if shipped.is_dir() else Path(__file__).parents[2] / "sql"
 

@@ -38,7 +38,8 @@ class Row(pydantic.BaseModel):
         deleted_by_id: who deleted it.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    # Building the validators takes more time than all of importing; each is built when it is first used.
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     id: UUID
     version: int

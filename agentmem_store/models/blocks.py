@@ -106,7 +106,7 @@ class BlockValue(pydantic.BaseModel):
         replaced_by_id: who put it there.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     block_id: UUID
     version: int

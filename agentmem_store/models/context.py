@@ -25,7 +25,7 @@ class AgentDetails(pydantic.BaseModel):
         tools: its tools, by name.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     agent: Agent
     blocks: list[Block]
@@ -69,7 +69,7 @@ class Context(pydantic.BaseModel):
         memories: what a search found, best first.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     agent: Agent
     blocks: list[Block]

@@ -167,7 +167,7 @@ class MemoryHit(pydantic.BaseModel):
         parts: what the score is made of, by name.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     memory: Memory
     score: float

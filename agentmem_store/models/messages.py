@@ -108,7 +108,7 @@ class MessageHit(pydantic.BaseModel):
         parts: what the score is made of, by name.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     message: Message
     score: float

@@ -10,7 +10,7 @@ __all__ = ["Batch", "Forgotten", "Mentions", "OrganizationRest"]
 
 
 class _Counted(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
 
 class Batch(_Counted):

@@ -19,7 +19,7 @@ class Beginning(pydantic.BaseModel):
         settings: what was set for the rest of the transaction.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     is_deleted: bool | None
     schema_version: int

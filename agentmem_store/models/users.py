@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 from uuid_utils.compat import uuid7
@@ -21,6 +20,8 @@ Status = Literal["active", "inactive"]
 @cache
 def _zones() -> frozenset[str]:
     """Return the names of the zone database. Two files in it are no zones: one means another zone on each machine."""
+    from zoneinfo import available_timezones
+
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
