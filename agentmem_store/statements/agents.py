@@ -35,7 +35,7 @@ WITH input AS (
          )
 )"""
 
-CREATE: Final = Query("agents.create", Agent, _INPUT + """,
+_CREATE: Final[LiteralString] = _INPUT + """,
 fresh AS (
     INSERT INTO agentmem.agents AS a (
         organization_id, id, name, agent_type, description, system, topic, message_ids,
@@ -44,7 +44,9 @@ fresh AS (
     SELECT $1, i.id, i.name, i.agent_type, i.description, i.system, i.topic, i.message_ids,
            i.metadata, i.llm_config, i.embedding_config, i.tool_rules, i.mcp_tools, $14::uuid, $14::uuid
     FROM input AS i
-    WHERE """ + LIVING_ORGANIZATION + """
+    WHERE """ + LIVING_ORGANIZATION
+
+CREATE: Final = Query("agents.create", Agent, _CREATE + """
     ON CONFLICT (organization_id, id) DO NOTHING
     RETURNING """ + COLUMNS + """
 ),
@@ -77,6 +79,53 @@ CREATE_STORED: Final = Query("agents.create_stored", Agent, """
 SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND a.id = ANY ($2::uuid[])
+""")
+
+# A stored row that is visible takes the new content; one that has it already keeps its version. The time comes with the
+# row that was to be inserted: nothing here may be evaluated anew when a row is there.
+_DIFFERS: Final[LiteralString] = """
+            (a.name, a.agent_type, a.description, a.system, a.topic, a.message_ids,
+             a.metadata, a.llm_config, a.embedding_config, a.tool_rules, a.mcp_tools)
+            IS DISTINCT FROM
+            (EXCLUDED.name, EXCLUDED.agent_type, EXCLUDED.description, EXCLUDED.system, EXCLUDED.topic,
+             EXCLUDED.message_ids, EXCLUDED.metadata, EXCLUDED.llm_config, EXCLUDED.embedding_config,
+             EXCLUDED.tool_rules, EXCLUDED.mcp_tools)"""
+
+# A counter that is there is not met by its insert, which would wait for whoever appends. The conflict that is left is
+# with an agent that was stored while this statement ran.
+UPSERT: Final = Query("agents.upsert", Agent, _CREATE + """
+    ON CONFLICT (organization_id, id) DO UPDATE
+    SET name               = EXCLUDED.name,
+        agent_type         = EXCLUDED.agent_type,
+        description        = EXCLUDED.description,
+        system             = EXCLUDED.system,
+        topic              = EXCLUDED.topic,
+        message_ids        = EXCLUDED.message_ids,
+        metadata           = EXCLUDED.metadata,
+        llm_config         = EXCLUDED.llm_config,
+        embedding_config   = EXCLUDED.embedding_config,
+        tool_rules         = EXCLUDED.tool_rules,
+        mcp_tools          = EXCLUDED.mcp_tools,
+        version            = CASE WHEN """ + _DIFFERS + """
+                                  THEN a.version + 1               ELSE a.version            END,
+        updated_at         = CASE WHEN """ + _DIFFERS + """
+                                  THEN EXCLUDED.updated_at         ELSE a.updated_at         END,
+        last_updated_by_id = CASE WHEN """ + _DIFFERS + """
+                                  THEN EXCLUDED.last_updated_by_id ELSE a.last_updated_by_id END
+    WHERE NOT a.is_deleted
+    RETURNING """ + COLUMNS + """
+),
+counters AS (
+    INSERT INTO agentmem.message_counters (organization_id, agent_id)
+    SELECT $1, f.id
+    FROM fresh AS f
+    WHERE (SELECT c.agent_id
+           FROM agentmem.message_counters AS c
+           WHERE c.organization_id = $1 AND c.agent_id = f.id) IS NULL
+    ON CONFLICT (organization_id, agent_id) DO NOTHING
+)
+SELECT """ + COLUMNS + """
+FROM fresh AS a
 """)
 
 GET: Final = Query("agents.get", Agent, """

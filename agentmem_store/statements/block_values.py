@@ -12,7 +12,7 @@ from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USE
 
 # $2 the actor; $3 … $5 one array each of ids, expected versions and patches. A row that waited for its lock is read as
 # it stands then, so `value` is the one that is about to be replaced.
-_TARGET: Final[LiteralString] = """
+_FOUND: Final[LiteralString] = """
 WITH target AS (
     SELECT m.id, m.version, m.value, i.patch::jsonb AS patch
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
@@ -20,10 +20,12 @@ WITH target AS (
     WHERE NOT m.is_deleted
       AND (i.expected_version IS NULL OR m.version = i.expected_version)
       AND """ + LIVING_ORGANIZATION + """
-      AND """ + LIVING_USER + """
+      AND """ + LIVING_USER
+_LOCKED: Final[LiteralString] = """
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
 ),"""
+_TARGET: Final[LiteralString] = _FOUND + _LOCKED
 
 # Between the two parts stands how `changed` is made of `target`: id, version, value, next_value and undone_to.
 _KEPT: Final[LiteralString] = """
@@ -45,7 +47,7 @@ WHERE m.organization_id = $1 AND m.id = c.id
 RETURNING """ + COLUMNS
 
 # The label stands on the links too, so that an agent's blocks can be told apart without reading them.
-UPDATE: Final = Query("blocks.update", Block, _TARGET + """
+_WRITE: Final[LiteralString] = """
 changed AS (
     SELECT t.id, t.version, t.value, t.patch,
            coalesce(t.patch ->> 'value', t.value) AS next_value,
@@ -73,7 +75,16 @@ SET value              = c.next_value,
     last_updated_by_id = $2
 FROM changed AS c
 WHERE m.organization_id = $1 AND m.id = c.id
-RETURNING """ + COLUMNS)
+RETURNING """ + COLUMNS
+
+UPDATE: Final = Query("blocks.update", Block, _TARGET + _WRITE)
+
+# The patches hold all of the new content. A block that has it already is not written.
+REWRITE: Final = Query("blocks.rewrite", Block, _FOUND + """
+      AND i.patch::jsonb <> jsonb_build_object(
+              'label', m.label, 'value', m.value, 'limit', m."limit", 'description', m.description,
+              'is_template', m.is_template, 'template_name', m.template_name, 'metadata', m.metadata
+          )""" + _LOCKED + _WRITE)
 
 APPEND: Final = Query("blocks.append", Block, _TARGET + """
 changed AS (

@@ -31,7 +31,7 @@ WITH input AS (
          )
 )"""
 
-CREATE: Final = Query("blocks.create", Block, _INPUT + """
+_CREATE: Final[LiteralString] = _INPUT + """
 INSERT INTO agentmem.blocks AS m (
     organization_id, id, user_id, label, value, "limit", description, is_template, template_name, metadata,
     created_by_id, last_updated_by_id
@@ -40,8 +40,19 @@ SELECT $1, m.id, m.user_id, m.label, m.value, m."limit", m.description, m.is_tem
        $11::uuid, $11::uuid
 FROM input AS m
 WHERE """ + LIVING_ORGANIZATION + """
-  AND """ + LIVING_USER + """
+  AND """ + LIVING_USER
+
+CREATE: Final = Query("blocks.create", Block, _CREATE + """
 ON CONFLICT (organization_id, id) DO NOTHING
+RETURNING """ + COLUMNS)
+
+# New blocks are stored, and blocks that are stored, visible and of the same user locked, all of them in one order. What
+# those had is still to be kept, and only here is it sure what that is: `block_values.REWRITE` gives them the new content.
+CREATE_OR_LOCK: Final = Query("blocks.create_or_lock", Block, _CREATE + """
+ON CONFLICT (organization_id, id) DO UPDATE
+SET version = m.version
+WHERE NOT m.is_deleted
+  AND m.user_id IS NOT DISTINCT FROM EXCLUDED.user_id
 RETURNING """ + COLUMNS)
 
 CREATE_REFUSALS: Final = Query("blocks.create_refusals", Refusal, _INPUT + """

@@ -80,7 +80,7 @@ SELECT """ + agents.COLUMNS + """,
            SELECT coalesce(json_agg(r ORDER BY r.rank DESC, r.created_at DESC, r.id DESC), '[]')
            FROM (
                SELECT """ + memories.COLUMNS + """,
-                      ts_rank(m.search, asked.terms) AS rank
+                      ts_rank(m.search, asked.terms)::double precision AS rank
                FROM (
                    SELECT agentmem.search_any(o.language, $7::text) AS terms
                    FROM agentmem.organizations AS o

@@ -166,7 +166,7 @@ COPY: Final[LiteralString] = """
 COPY agentmem.memories (
     organization_id, id, agent_id, user_id, content, hash, memory_type, scope, level,
     importance, score, expires_at, metadata, created_at, language, created_by_id, last_updated_by_id
-) FROM STDIN
+) FROM STDIN (FORMAT binary)
 """
 
 # $2 … $15 as for CREATE, of one item. A row that has expired holds its hash until it is purged: it is deleted here, and

@@ -260,7 +260,7 @@ WITH asked AS (
     WHERE o.id = $1 AND NOT o.is_deleted
 )
 SELECT """ + COLUMNS + """,
-       ts_rank(m.search, asked.terms) AS score
+       ts_rank(m.search, asked.terms)::double precision AS score
 FROM asked
 JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.agent_id = $2 AND m.search @@ asked.terms
 WHERE NOT m.is_deleted

@@ -28,7 +28,6 @@ WITH input AS (
          )
 )"""
 
-# Sorted by name, so that two batches over the same names wait for each other instead of deadlocking.
 _INSERT: Final[LiteralString] = _INPUT + """
 INSERT INTO agentmem.tools AS t (
     organization_id, id, name, description, json_schema, source_type, source_code, tags, metadata,
@@ -37,11 +36,14 @@ INSERT INTO agentmem.tools AS t (
 SELECT $1, i.id, i.name, i.description, i.json_schema, i.source_type, i.source_code, i.tags, i.metadata,
        $10::uuid, $10::uuid
 FROM input AS i
-WHERE """ + LIVING_ORGANIZATION + """
+WHERE """ + LIVING_ORGANIZATION
+
+# So that two batches over the same names wait for each other instead of deadlocking.
+_INSERT_BY_NAME: Final[LiteralString] = _INSERT + """
 ORDER BY i.name"""
 
 # Whatever is taken, id or name: with the id alone as the arbiter, a copy racing this one could fail on the name.
-CREATE: Final = Query("tools.create", Tool, _INSERT + """
+CREATE: Final = Query("tools.create", Tool, _INSERT_BY_NAME + """
 ON CONFLICT DO NOTHING
 RETURNING """ + COLUMNS)
 
@@ -75,7 +77,7 @@ WHERE t.organization_id = $1 AND t.id = ANY ($2::uuid[])
 """)
 
 # The time comes with the row that was to be inserted: nothing here may be evaluated anew when a row is there.
-UPSERT: Final = Query("tools.upsert", Tool, _INSERT + """
+UPSERT: Final = Query("tools.upsert", Tool, _INSERT_BY_NAME + """
 ON CONFLICT (organization_id, name) WHERE NOT is_deleted
 DO UPDATE
 SET description        = EXCLUDED.description,
@@ -87,6 +89,29 @@ SET description        = EXCLUDED.description,
     version            = t.version + 1,
     updated_at         = EXCLUDED.updated_at,
     last_updated_by_id = EXCLUDED.last_updated_by_id
+RETURNING """ + COLUMNS)
+
+# The same for tools of that id, which can be renamed. One that has the new content already keeps its version. In the
+# order of the ids, as every statement that changes stored tools by their ids.
+_DIFFERS: Final[LiteralString] = """
+        (t.name, t.description, t.json_schema, t.source_type, t.source_code, t.tags, t.metadata)
+        IS DISTINCT FROM
+        (EXCLUDED.name, EXCLUDED.description, EXCLUDED.json_schema, EXCLUDED.source_type, EXCLUDED.source_code,
+         EXCLUDED.tags, EXCLUDED.metadata)"""
+UPSERT_BY_ID: Final = Query("tools.upsert_by_id", Tool, _INSERT + """
+ORDER BY i.id
+ON CONFLICT (organization_id, id) DO UPDATE
+SET name               = EXCLUDED.name,
+    description        = EXCLUDED.description,
+    json_schema        = EXCLUDED.json_schema,
+    source_type        = EXCLUDED.source_type,
+    source_code        = EXCLUDED.source_code,
+    tags               = EXCLUDED.tags,
+    metadata           = EXCLUDED.metadata,
+    version            = CASE WHEN """ + _DIFFERS + """ THEN t.version + 1 ELSE t.version END,
+    updated_at         = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.updated_at ELSE t.updated_at END,
+    last_updated_by_id = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.last_updated_by_id ELSE t.last_updated_by_id END
+WHERE NOT t.is_deleted
 RETURNING """ + COLUMNS)
 
 GET: Final = Query("tools.get", Tool, """

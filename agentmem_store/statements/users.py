@@ -23,13 +23,15 @@ WITH input AS (
          WITH ORDINALITY AS i (id, name, status, timezone, metadata, place)
 )"""
 
-CREATE: Final = Query("users.create", User, _INPUT + """
+_CREATE: Final[LiteralString] = _INPUT + """
 INSERT INTO agentmem.users AS u (
     organization_id, id, name, status, timezone, metadata, created_by_id, last_updated_by_id
 )
 SELECT $1, i.id, i.name, i.status, i.timezone, i.metadata, $7::uuid, $7::uuid
 FROM input AS i
-WHERE """ + LIVING_ORGANIZATION + """
+WHERE """ + LIVING_ORGANIZATION
+
+CREATE: Final = Query("users.create", User, _CREATE + """
 ON CONFLICT (organization_id, id) DO NOTHING
 RETURNING """ + _COLUMNS)
 
@@ -50,6 +52,24 @@ SELECT """ + _COLUMNS + """
 FROM agentmem.users AS u
 WHERE u.organization_id = $1 AND u.id = ANY ($2::uuid[])
 """)
+
+# A stored row that is visible takes the new content; one that has it already keeps its version. The time comes with the
+# row that was to be inserted: nothing here may be evaluated anew when a row is there.
+_DIFFERS: Final[LiteralString] = """
+        (u.name, u.status, u.timezone, u.metadata)
+        IS DISTINCT FROM
+        (EXCLUDED.name, EXCLUDED.status, EXCLUDED.timezone, EXCLUDED.metadata)"""
+UPSERT: Final = Query("users.upsert", User, _CREATE + """
+ON CONFLICT (organization_id, id) DO UPDATE
+SET name               = EXCLUDED.name,
+    status             = EXCLUDED.status,
+    timezone           = EXCLUDED.timezone,
+    metadata           = EXCLUDED.metadata,
+    version            = CASE WHEN """ + _DIFFERS + """ THEN u.version + 1 ELSE u.version END,
+    updated_at         = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.updated_at ELSE u.updated_at END,
+    last_updated_by_id = CASE WHEN """ + _DIFFERS + """ THEN EXCLUDED.last_updated_by_id ELSE u.last_updated_by_id END
+WHERE NOT u.is_deleted
+RETURNING """ + _COLUMNS)
 
 GET: Final = Query("users.get", User, """
 SELECT """ + _COLUMNS + """
