@@ -120,8 +120,8 @@ class ConnectionExecutor(Executor):
         self._observer.finished(query, wait_s=0.0, run_s=time.perf_counter() - began, rows=len(records))
         return records
 
-    async def copy(self, query: Query[int], lines: AsyncIterable[bytes]) -> int:
-        """Send lines of COPY's text format to a ``COPY … FROM STDIN``, and return the number of rows stored.
+    async def copy(self, query: Query[int], data: AsyncIterable[bytes]) -> int:
+        """Send what a ``COPY … FROM STDIN`` expects, in pieces of any size, and return the number of rows stored.
 
         Raises:
             AgentMemError: from the tree in `agentmem_store.errors`, by SQLSTATE.
@@ -132,7 +132,7 @@ class ConnectionExecutor(Executor):
         connection: Any = self._connection
         began = time.perf_counter()
         try:
-            tag: str = await connection._copy_in(query.text, lines, None)  # noqa: SLF001
+            tag: str = await connection._copy_in(query.text, data, None)  # noqa: SLF001
         except errors.DRIVER_ERRORS as error:
             raise self._explain(query, error) from error
         rows = int(tag.rpartition(" ")[2])

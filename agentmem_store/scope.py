@@ -172,15 +172,15 @@ class Scope:
         """Run a query of this tenant that always returns a row, such as a count, and return it."""
         return query.decode((await self._executor.fetch(query, (self.organization_id, *args)))[0])
 
-    async def copy(self, query: Query[int], lines: AsyncIterable[bytes]) -> int:
-        """Send lines of COPY's text format to a ``COPY … FROM STDIN``; return the number of rows stored.
+    async def copy(self, query: Query[int], data: AsyncIterable[bytes]) -> int:
+        """Send what a ``COPY … FROM STDIN`` expects, in pieces of any size; return the number of rows stored.
 
-        The one statement that takes no ``$1``: each line has to carry the organization.
+        The one statement that takes no ``$1``: each row has to carry the organization.
 
         Raises:
             UsageError: this scope is not bound to a transaction.
         """
-        return await self._bound("COPY").copy(query, lines)
+        return await self._bound("COPY").copy(query, data)
 
     async def stream(self, query: Query[Row], *args: Any) -> AsyncGenerator[Row, None]:
         """Run a query of this tenant and yield its rows, in the server's order, at most a hundred in memory at a time.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from agentmem_store.inputs import check_count, check_text, check_uuid, check_uuids, json_or_none, json_text, uuid_array
+from agentmem_store.models.agents import NewAgent
 from agentmem_store.page import Page, list_page
 from agentmem_store.repositories.changing import (
     Change,
@@ -18,7 +20,7 @@ from agentmem_store.repositories.changing import (
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import Creation, create_rows
+from agentmem_store.repositories.creation import Creation, create_rows, create_stream
 from agentmem_store.statements import agents as statements
 from agentmem_store.statements import context
 
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from agentmem_store.models.agents import Agent, AgentChanges, NewAgent
+    from agentmem_store.models.agents import Agent, AgentChanges
     from agentmem_store.models.context import AgentDetails
     from agentmem_store.query import Query
+    from agentmem_store.repositories.creation import Mode
     from agentmem_store.scope import Scope
 
 __all__ = [
@@ -72,7 +75,15 @@ def _columns(new: NewAgent) -> tuple[Any, ...]:
     )
 
 
-_CREATION: Final = Creation("agent", statements.CREATE, statements.CREATE_REFUSALS, statements.CREATE_STORED, _columns)
+_CREATION: Final = Creation(
+    "agent",
+    statements.CREATE,
+    statements.CREATE_REFUSALS,
+    statements.CREATE_STORED,
+    _columns,
+    new=NewAgent,
+    upsert=statements.UPSERT,
+)
 _CHANGE: Final = Change("agent", statements.UPDATE, statements.GET)
 
 
@@ -86,15 +97,35 @@ async def create(scope: Scope, new: NewAgent) -> Agent:
     return (await create_rows(scope, _CREATION, [new]))[0]
 
 
-async def create_many(scope: Scope, new: Sequence[NewAgent]) -> builtins.list[Agent]:
-    """Create all of the agents or none; return one row per input, in input order.
+@overload
+async def create_many(scope: Scope, new: Sequence[NewAgent], *, mode: Mode = "strict") -> builtins.list[Agent]: ...
+@overload
+async def create_many(scope: Scope, new: AsyncIterable[NewAgent], *, mode: Mode = "strict") -> int: ...
+async def create_many(
+    scope: Scope, new: Sequence[NewAgent] | AsyncIterable[NewAgent], *, mode: Mode = "strict"
+) -> builtins.list[Agent] | int:
+    """Create all of the agents or none, any number of them, in one transaction.
+
+    Args:
+        new: a sequence; or an asynchronous iterable, of which no more than 10,000 are held at a time. That one is
+            awaited while the transaction holds a connection, so it should not need another from the same pool.
+        mode: what an id means that is stored already. `strict`: the same content returns the row, other content is a
+            conflict. `skip`: the row comes back as it stands. `upsert`: the row takes all of the new content, the
+            in-context list with it, as a new version, unless it has it already.
+
+    Returns:
+        one row per input, in input order; of an asynchronous iterable, the number of its items.
 
     Raises:
-        NotFound: the organization does not exist or is deleted.
-        Conflict: an id is stored with other content; the message names the item.
-        ValidationError: an id is given twice.
+        NotFound: the organization does not exist or is deleted; the message names the item.
+        Conflict: an id is stored with other content (`strict`), or with an agent that is deleted (`upsert`); `current`
+            is the stored row.
+        ValidationError: an item is no `NewAgent`, or an id is given twice; nothing was sent. (An asynchronous iterable
+            is checked as it comes, and an id that returns more than 10,000 items later counts as stored.)
     """
-    return await create_rows(scope, _CREATION, new)
+    if isinstance(new, AsyncIterable):
+        return await create_stream(scope, _CREATION, new, mode)
+    return await create_rows(scope, _CREATION, new, mode)
 
 
 async def get(scope: Scope, agent_id: UUID) -> Agent:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from agentmem_store.inputs import check_text, check_uuid, check_uuids, json_text
-from agentmem_store.models.blocks import NewBlock
+from agentmem_store.inputs import check_text, check_uuid, check_uuids
 from agentmem_store.page import Page, list_page
+from agentmem_store.repositories.block_batches import CREATION, create_many
 from agentmem_store.repositories.block_links import agents, attach, attach_many, by_agent, detach
 from agentmem_store.repositories.block_values import append, held_to_limit, history, locked, replace, undo
 from agentmem_store.repositories.changing import (
@@ -21,7 +21,7 @@ from agentmem_store.repositories.changing import (
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import Creation, create_rows
+from agentmem_store.repositories.creation import create_rows
 from agentmem_store.statements import block_values
 from agentmem_store.statements import blocks as statements
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from uuid import UUID
 
-    from agentmem_store.models.blocks import Block, BlockChanges
+    from agentmem_store.models.blocks import Block, BlockChanges, NewBlock
     from agentmem_store.scope import Scope
 
 __all__ = [
@@ -60,23 +60,6 @@ __all__ = [
 ]
 
 
-def _columns(new: NewBlock) -> tuple[Any, ...]:
-    return (
-        new.id,
-        new.user_id,
-        new.label,
-        new.value,
-        new.limit,
-        new.description,
-        new.is_template,
-        new.template_name,
-        json_text(new.metadata),
-    )
-
-
-_CREATION: Final = Creation(
-    "block", statements.CREATE, statements.CREATE_REFUSALS, statements.CREATE_STORED, _columns, NewBlock
-)
 _CHANGE: Final = Change("block", block_values.UPDATE, statements.GET)
 
 
@@ -87,18 +70,7 @@ async def create(scope: Scope, new: NewBlock) -> Block:
         NotFound: the organization or the user does not exist or is deleted.
         Conflict: the id is stored with other content.
     """
-    return (await create_rows(scope, _CREATION, [new]))[0]
-
-
-async def create_many(scope: Scope, new: Sequence[NewBlock]) -> builtins.list[Block]:
-    """Create all of the blocks or none; return one row per input, in input order.
-
-    Raises:
-        NotFound: the organization or a user does not exist or is deleted; the message names the item.
-        Conflict: an id is stored with other content; the message names the item.
-        ValidationError: an id is given twice.
-    """
-    return await create_rows(scope, _CREATION, new)
+    return (await create_rows(scope, CREATION, [new]))[0]
 
 
 async def get(scope: Scope, block_id: UUID) -> Block:

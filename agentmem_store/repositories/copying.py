@@ -1,14 +1,15 @@
 """Storing a large batch by COPY: one statement, no parameters, at about the speed of the table's own indexes.
 
-The text format and not the binary one: it is the same whatever codecs the application set on its connection, and the
-server is the slower side of the two by far.
+The binary format, written here and not by the driver: the driver's goes through the codecs of the connection, which an
+application may have set. (The text format costs twice the time on this side, and a little more on the server's.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from struct import Struct
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
     from agentmem_store.query import Query
     from agentmem_store.scope import Scope
 
-__all__ = ["Copying", "copy_line", "copy_rows"]
+__all__ = ["Copying", "Jsonb", "copy_row", "copy_rows"]
 
-_LINES_AT_ONCE: Final = 500
+_ROWS_AT_ONCE: Final = 500
+
+
+class Jsonb(str):
+    """A JSON text for a column of type jsonb."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +69,77 @@ async def copy_rows(scope: Scope, copying: Copying, items: Sequence[Any], *, kee
     if defaults is None:
         return None
     rows: dict[UUID, Any] = {}
-    lines = _lines(scope, copying, items, defaults, rows if keep_rows else None)
+    data = _data(scope, copying, items, defaults, rows if keep_rows else None)
     try:
         async with scope.transaction() as savepoint:
-            await savepoint.copy(copying.statement, lines)
+            await savepoint.copy(copying.statement, data)
     except errors.Conflict:
         return None
     return rows
 
 
-async def _lines(
+async def _data(
     scope: Scope, copying: Copying, items: Sequence[Any], defaults: Any, rows: dict[UUID, Any] | None
 ) -> AsyncGenerator[bytes, None]:
-    organization = f"{scope.organization_id}\t"
-    for start in range(0, len(items), _LINES_AT_ONCE):
-        some = items[start : start + _LINES_AT_ONCE]
+    organization = scope.organization_id
+    yield _HEADER
+    for start in range(0, len(items), _ROWS_AT_ONCE):
+        some = items[start : start + _ROWS_AT_ONCE]
         records = [copying.record(item, defaults, scope.actor_id) for item in some]
-        yield "".join([organization + copy_line(record) for record in records]).encode()
+        yield b"".join([copy_row((organization, *record)) for record in records])
         if rows is not None:
             made = (copying.row(record, defaults) for record in records)
             rows.update((row.id, row) for row in made if row)
+    yield _TRAILER
 
 
-def copy_line(record: Sequence[Any]) -> str:
-    """Write one record as a line of COPY's text format."""
-    return "\t".join([_WRITERS[type(value)](value) for value in record]) + "\n"
+def copy_row(record: Sequence[Any]) -> bytes:
+    """Write one record in COPY's binary format: UUIDs, texts, `Jsonb`, double precision and timestamps, or None."""
+    return _COUNT.pack(len(record)) + b"".join([_WRITERS[type(value)](value) for value in record])
 
 
-def _null(_: None) -> str:
-    return r"\N"
+# PostgreSQL manual, COPY, Binary Format: a count of columns, then each with the length of what follows, -1 for NULL.
+_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
+_COUNT: Final = Struct(">h")
+_LENGTH: Final = Struct(">i")
+_LENGTH_AND_LONG: Final = Struct(">iq")
+_LENGTH_AND_DOUBLE: Final = Struct(">id")
+_SIXTEEN: Final = _LENGTH.pack(16)
+_NULL: Final = _LENGTH.pack(-1)
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def _text(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
+def _text(value: str) -> bytes:
+    sent = value.encode()
+    return _LENGTH.pack(len(sent)) + sent
 
 
-class _Writers(dict[type, Callable[[Any], str]]):
+def _jsonb(value: Jsonb) -> bytes:
+    sent = value.encode()
+    return _LENGTH.pack(len(sent) + 1) + b"\x01" + sent
+
+
+def _time(value: datetime) -> bytes:
+    since = value - _EPOCH
+    return _LENGTH_AND_LONG.pack(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+
+
+class _Writers(dict[type, Callable[[Any], bytes]]):
     """How a value of each type is written. A subclass, such as the driver's own UUID, is written as its base."""
 
-    def __missing__(self, kind: type) -> Callable[[Any], str]:
+    def __missing__(self, kind: type) -> Callable[[Any], bytes]:
         self[kind] = next(self[base] for base in kind.__mro__[1:] if base in self)
         return self[kind]
 
 
 _WRITERS: Final = _Writers(
     {
-        NoneType: _null,
-        UUID: str,
+        NoneType: lambda _: _NULL,
+        UUID: lambda value: _SIXTEEN + value.bytes,
         str: _text,
-        float: float.__repr__,
-        int: int.__repr__,
-        datetime: datetime.isoformat,
+        Jsonb: _jsonb,
+        float: lambda value: _LENGTH_AND_DOUBLE.pack(8, value),
+        datetime: _time,
     }
 )

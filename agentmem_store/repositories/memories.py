@@ -20,7 +20,7 @@ from agentmem_store.repositories.changing import (
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.copying import Copying
+from agentmem_store.repositories.copying import Copying, Jsonb
 from agentmem_store.repositories.creation import Creation, Mode, check_items, create_rows, create_stream, stored_again
 from agentmem_store.repositories.memory_recall import count, list, most_important, recently_accessed, search, touch
 from agentmem_store.statements import memories as statements
@@ -89,7 +89,7 @@ def _columns(new: NewMemory) -> tuple[Any, ...]:
         new.importance,
         new.score,
         new.expires_at,
-        json_text(new.metadata),
+        Jsonb(json_text(new.metadata)),
         new.created_at,
     )
 

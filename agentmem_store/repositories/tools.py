@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_distinct, check_text, check_uuid, check_uuids, json_or_none, json_text
@@ -21,7 +22,7 @@ from agentmem_store.repositories.changing import (
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import NAME_TAKEN, Creation, check_items, create_rows
+from agentmem_store.repositories.creation import NAME_TAKEN, Creation, check_items, create_rows, create_stream
 from agentmem_store.repositories.tool_links import agents, attach, attach_many, by_agent, detach
 from agentmem_store.statements import tools as statements
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from agentmem_store.models.tools import Tool, ToolChanges
+    from agentmem_store.repositories.creation import Mode
     from agentmem_store.scope import Scope
 
 __all__ = [
@@ -78,7 +80,13 @@ def _columns(new: NewTool) -> tuple[Any, ...]:
 
 
 _CREATION: Final = Creation(
-    "tool", statements.CREATE, statements.CREATE_REFUSALS, statements.CREATE_STORED, _columns, NewTool
+    "tool",
+    statements.CREATE,
+    statements.CREATE_REFUSALS,
+    statements.CREATE_STORED,
+    _columns,
+    new=NewTool,
+    upsert=statements.UPSERT_BY_ID,
 )
 _CHANGE: Final = Change("tool", statements.UPDATE, statements.GET)
 
@@ -107,17 +115,40 @@ async def create(scope: Scope, new: NewTool) -> Tool:
     return (await create_rows(scope, _CREATION, [new]))[0]
 
 
-async def create_many(scope: Scope, new: Sequence[NewTool]) -> builtins.list[Tool]:
-    """Create all of the tools or none; return one row per input, in input order.
+@overload
+async def create_many(scope: Scope, new: Sequence[NewTool], *, mode: Mode = "strict") -> builtins.list[Tool]: ...
+@overload
+async def create_many(scope: Scope, new: AsyncIterable[NewTool], *, mode: Mode = "strict") -> int: ...
+async def create_many(
+    scope: Scope, new: Sequence[NewTool] | AsyncIterable[NewTool], *, mode: Mode = "strict"
+) -> builtins.list[Tool] | int:
+    """Create all of the tools or none, any number of them, in one transaction.
+
+    Args:
+        new: a sequence; or an asynchronous iterable, of which no more than 10,000 are held at a time. That one is
+            awaited while the transaction holds a connection, so it should not need another from the same pool.
+        mode: what an id means that is stored already. `strict`: the same content returns the row, other content is a
+            conflict. `skip`: the row comes back as it stands. `upsert`: the row takes all of the new content, its name
+            too, as a new version, unless it has it already. (`upsert_many` finds the tools by their names.)
+
+    Returns:
+        one row per input, in input order; of an asynchronous iterable, the number of its items.
 
     Raises:
-        NotFound: the organization does not exist or is deleted.
-        Conflict: an id is stored with other content, or a name is taken; the message names the item.
-        ValidationError: an id or a name is given twice.
+        NotFound: the organization does not exist or is deleted; the message names the item.
+        Conflict: an id is stored with other content (`strict`), or with a tool that is deleted (`upsert`), and `current`
+            is the stored row; or a name is another living tool's, if only until this batch renames it, and then
+            `constraint` is tools_name_key.
+        ValidationError: an item is no `NewTool`, or an id or a name is given twice; nothing was sent. (An asynchronous
+            iterable is checked as it comes; in it, a name that returns, or an id that does so more than 10,000 items
+            later, counts as stored.)
     """
-    check_items(_CREATION, new)
-    check_distinct((tool.name for tool in new), "name")
-    return await create_rows(scope, _CREATION, new)
+    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+        if isinstance(new, AsyncIterable):
+            return await create_stream(scope, _CREATION, new, mode)
+        check_items(_CREATION, new)
+        check_distinct((tool.name for tool in new), "name")
+        return await create_rows(scope, _CREATION, new, mode)
 
 
 async def upsert(scope: Scope, new: NewTool) -> Tool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, get_args
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Final, get_args, overload
 
 from agentmem_store.errors import ValidationError
 from agentmem_store.inputs import check_text, check_uuid, check_uuids, json_text
@@ -19,7 +20,7 @@ from agentmem_store.repositories.changing import (
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import Creation, create_rows
+from agentmem_store.repositories.creation import Creation, create_rows, create_stream
 from agentmem_store.statements import users as statements
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from agentmem_store.repositories.creation import Mode
     from agentmem_store.scope import Scope
 
 __all__ = [
@@ -52,7 +54,13 @@ def _columns(new: NewUser) -> tuple[Any, ...]:
 
 
 _CREATION: Final = Creation(
-    "user", statements.CREATE, statements.CREATE_REFUSALS, statements.CREATE_STORED, _columns, NewUser
+    "user",
+    statements.CREATE,
+    statements.CREATE_REFUSALS,
+    statements.CREATE_STORED,
+    _columns,
+    new=NewUser,
+    upsert=statements.UPSERT,
 )
 _CHANGE: Final = Change("user", statements.UPDATE, statements.GET)
 
@@ -67,15 +75,35 @@ async def create(scope: Scope, new: NewUser) -> User:
     return (await create_rows(scope, _CREATION, [new]))[0]
 
 
-async def create_many(scope: Scope, new: Sequence[NewUser]) -> builtins.list[User]:
-    """Create all of the users or none; return one row per input, in input order.
+@overload
+async def create_many(scope: Scope, new: Sequence[NewUser], *, mode: Mode = "strict") -> builtins.list[User]: ...
+@overload
+async def create_many(scope: Scope, new: AsyncIterable[NewUser], *, mode: Mode = "strict") -> int: ...
+async def create_many(
+    scope: Scope, new: Sequence[NewUser] | AsyncIterable[NewUser], *, mode: Mode = "strict"
+) -> builtins.list[User] | int:
+    """Create all of the users or none, any number of them, in one transaction.
+
+    Args:
+        new: a sequence; or an asynchronous iterable, of which no more than 10,000 are held at a time. That one is
+            awaited while the transaction holds a connection, so it should not need another from the same pool.
+        mode: what an id means that is stored already. `strict`: the same content returns the row, other content is a
+            conflict. `skip`: the row comes back as it stands. `upsert`: the row takes all of the new content as a new
+            version, unless it has it already.
+
+    Returns:
+        one row per input, in input order; of an asynchronous iterable, the number of its items.
 
     Raises:
-        NotFound: the organization does not exist or is deleted.
-        Conflict: an id is stored with other content; the message names the item.
-        ValidationError: an id is given twice.
+        NotFound: the organization does not exist or is deleted; the message names the item.
+        Conflict: an id is stored with other content (`strict`), or with a user that is deleted (`upsert`); `current` is
+            the stored row.
+        ValidationError: an item is no `NewUser`, or an id is given twice; nothing was sent. (An asynchronous iterable
+            is checked as it comes, and an id that returns more than 10,000 items later counts as stored.)
     """
-    return await create_rows(scope, _CREATION, new)
+    if isinstance(new, AsyncIterable):
+        return await create_stream(scope, _CREATION, new, mode)
+    return await create_rows(scope, _CREATION, new, mode)
 
 
 async def get(scope: Scope, user_id: UUID) -> User:

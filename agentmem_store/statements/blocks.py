@@ -46,8 +46,8 @@ CREATE: Final = Query("blocks.create", Block, _CREATE + """
 ON CONFLICT (organization_id, id) DO NOTHING
 RETURNING """ + COLUMNS)
 
-# New blocks are stored, and blocks that are stored, visible and of the same user locked, all of them in one order. What
-# those had is still to be kept, and only here is it sure what that is: `block_values.REWRITE` gives them the new content.
+# New blocks are stored; those that are stored, visible and of the same user are locked as they stand, all in one order.
+# What they then have is what is to be kept before it is replaced, by `block_values.REWRITE` in a second statement.
 CREATE_OR_LOCK: Final = Query("blocks.create_or_lock", Block, _CREATE + """
 ON CONFLICT (organization_id, id) DO UPDATE
 SET version = m.version

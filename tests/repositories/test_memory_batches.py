@@ -21,7 +21,7 @@ from agentmem_store.models.users import NewUser
 from agentmem_store.query import Query
 from agentmem_store.repositories import agents, creation, memories, organizations, users
 from agentmem_store.repositories.changing import Edit
-from agentmem_store.repositories.copying import copy_line
+from agentmem_store.repositories.copying import Jsonb, copy_row
 from agentmem_store.repositories.creation import ARRAYS_MOST, BATCH, Mode
 from agentmem_store.scope import Scope
 from agentmem_store.statements import memories as statements
@@ -381,24 +381,31 @@ async def test_the_application_s_codecs_do_not_matter(dsn: str, tenant: Scope) -
 async def test_a_copy_says_what_is_wrong_as_any_statement_does(tenant: Scope) -> None:
     statement = Query("memories.copy", int, statements.COPY)
 
-    async def lines(content: str) -> AsyncIterator[bytes]:
-        yield f"{tenant.organization_id}\t{content}\n".encode()
+    async def data(content: bytes) -> AsyncIterator[bytes]:
+        yield content
 
     with pytest.raises(errors.UsageError, match="COPY runs within a transaction"):
-        await tenant.copy(statement, lines(""))
+        await tenant.copy(statement, data(b""))
     async with tenant.transaction() as tx:
         with pytest.raises(errors.DatabaseError) as caught:
             async with tx.transaction() as savepoint:
-                await savepoint.copy(statement, lines("secret"))
-        assert (caught.value.query, caught.value.sqlstate) == ("memories.copy", "22P02")
+                await savepoint.copy(statement, data(b"secret"))
+        assert (caught.value.query, caught.value.sqlstate) == ("memories.copy", "22P04")
         assert "secret" not in str(caught.value)
         assert (await memories.create(tx, NewMemory(content="the transaction goes on"))).version == 1
     with pytest.raises(errors.UsageError, match="finished"):
-        await tx.copy(statement, lines(""))
+        await tx.copy(statement, data(b""))
 
 
-def test_a_line_has_a_field_for_every_value() -> None:
-    at = datetime(2024, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-    record = (UUID(int=1), None, "a\\b\tc\nd\re", 0.1, 7, at)
-    expected = r"00000000-0000-0000-0000-000000000001|\N|a\\b\tc\nd\re|0.1|7|2024-01-02T03:04:05.000006+00:00"
-    assert copy_line(record) == expected.replace("|", "\t") + "\n"
+def test_a_row_has_a_field_for_every_value() -> None:
+    at = datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    row = copy_row((UUID(int=1), None, "é", Jsonb("{}"), 1.0, at))
+    assert row == (
+        b"\0\6"
+        b"\0\0\0\x10" + bytes(15) + b"\1"
+        b"\xff\xff\xff\xff"
+        b"\0\0\0\2\xc3\xa9"
+        b"\0\0\0\3\1{}"
+        b"\0\0\0\x08\x3f\xf0\0\0\0\0\0\0"
+        b"\0\0\0\x08\xff\xff\xff\xff\xff\xff\xff\xff"
+    )
