@@ -385,6 +385,8 @@ CREATE INDEX messages_search ON agentmem.messages USING gin (search) WHERE (NOT 
 
 CREATE INDEX messages_to_purge ON agentmem.messages USING btree (organization_id, deleted_at) WHERE is_deleted;
 
+CREATE INDEX messages_visible ON agentmem.messages USING btree (organization_id, agent_id, seq) WHERE (NOT is_deleted);
+
 CREATE INDEX organizations_by_age ON agentmem.organizations USING btree (created_at DESC, id DESC) WHERE (NOT is_deleted);
 
 CREATE INDEX organizations_by_name ON agentmem.organizations USING btree (name, created_at, id) WHERE (NOT is_deleted);

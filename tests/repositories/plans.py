@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import asyncpg
 
     from agentmem_store.query import Query
@@ -20,3 +23,27 @@ async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -
     finally:
         await connection.execute("DEALLOCATE planned")
     return "\n".join(row[0] for row in rows)
+
+
+async def scans_of(
+    connection: asyncpg.Connection[Any], table: str, query: Query[Any], *args: Any
+) -> list[dict[str, Any]]:
+    """Run a query by its generic plan, and return the nodes of it that read the table."""
+    shown = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in args)
+    await connection.execute(f"PREPARE planned AS {query.sql}")
+    try:
+        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE planned({shown})")
+    finally:
+        await connection.execute("DEALLOCATE planned")
+    return [node for node in _nodes(json.loads(plan)[0]["Plan"]) if node.get("Relation Name") == table]
+
+
+def rows_read(scan: dict[str, Any]) -> int:
+    """How many rows a node looked at, those it threw away included."""
+    return round((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"])
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from _nodes(inner)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +8,10 @@ from uuid_utils.compat import uuid7
 from agentmem_store import connect
 from agentmem_store.statements import memories as by_id
 from agentmem_store.statements import memory_recall as recall
-from tests.repositories.plans import generic_plan
+from tests.repositories.plans import generic_plan, scans_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from uuid import UUID
 
     import asyncpg
@@ -73,17 +72,7 @@ class Seeded:
 
     async def scans(self, query: Query[Any], *args: Any) -> list[dict[str, Any]]:
         """Run the query by its generic plan, and return the nodes that read memories."""
-        shown = ", ".join("NULL" if arg is None else f"'{arg}'" for arg in (self.organization, *args))
-        await self.connection.execute(f"PREPARE planned AS {query.sql}")
-        plan = await self.connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE planned({shown})")
-        await self.connection.execute("DEALLOCATE planned")
-        return [node for node in nodes(json.loads(plan)[0]["Plan"]) if node.get("Relation Name") == "memories"]
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for inner in plan.get("Plans", []):
-        yield from nodes(inner)
+        return await scans_of(self.connection, "memories", query, self.organization, *args)
 
 
 @pytest.fixture

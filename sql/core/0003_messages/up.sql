@@ -59,7 +59,10 @@ CREATE TABLE agentmem.messages (
     CONSTRAINT messages_deleted_at_set      CHECK (is_deleted = (deleted_at IS NOT NULL))
 );
 
--- The key (organization_id, agent_id, seq) serves every read in order and the cascade from agents.
+-- The key (organization_id, agent_id, seq) keeps places apart and serves the cascade from agents. Reads in order go by
+-- what can be seen: a trimmed conversation may hold many times as many hidden messages, all of them before the first.
+CREATE INDEX messages_visible  ON agentmem.messages (organization_id, agent_id, seq)
+    WHERE NOT is_deleted;
 CREATE INDEX messages_by_user  ON agentmem.messages (organization_id, user_id, agent_id, seq)
     WHERE user_id IS NOT NULL;
 CREATE INDEX messages_by_group ON agentmem.messages (organization_id, agent_id, group_id, seq)
