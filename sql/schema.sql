@@ -361,15 +361,15 @@ CREATE INDEX blocks_to_purge ON agentmem.blocks USING btree (organization_id, pu
 
 CREATE INDEX memories_by_age ON agentmem.memories USING btree (organization_id, created_at DESC, id DESC) WHERE (NOT is_deleted);
 
-CREATE INDEX memories_by_agent ON agentmem.memories USING btree (organization_id, agent_id, created_at DESC, id DESC) WHERE (agent_id IS NOT NULL);
+CREATE INDEX memories_by_agent ON agentmem.memories USING btree (organization_id, agent_id, is_deleted, created_at DESC, id DESC) WHERE (agent_id IS NOT NULL);
 
 CREATE INDEX memories_by_expiry ON agentmem.memories USING btree (organization_id, expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX memories_by_importance ON agentmem.memories USING btree (organization_id, agent_id, importance DESC, created_at DESC, id DESC) WHERE (NOT is_deleted);
 
-CREATE INDEX memories_by_user ON agentmem.memories USING btree (organization_id, user_id, created_at DESC, id DESC) WHERE (user_id IS NOT NULL);
+CREATE INDEX memories_by_user ON agentmem.memories USING btree (organization_id, user_id, is_deleted, created_at DESC, id DESC) WHERE (user_id IS NOT NULL);
 
-CREATE UNIQUE INDEX memories_dedup_key ON agentmem.memories USING btree (organization_id, agent_id, user_id, dedup_hash) NULLS NOT DISTINCT WHERE ((dedup_hash IS NOT NULL) AND (NOT is_deleted));
+CREATE UNIQUE INDEX memories_dedup_key ON agentmem.memories USING btree (organization_id, dedup_hash, agent_id, user_id) NULLS NOT DISTINCT WHERE ((dedup_hash IS NOT NULL) AND (NOT is_deleted));
 
 CREATE INDEX memories_search ON agentmem.memories USING gin (search) WHERE (NOT is_deleted);
 

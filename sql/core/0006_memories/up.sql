@@ -52,13 +52,15 @@ CREATE TABLE agentmem.memories (
 ) WITH (fillfactor = 90);  -- room for touch() to stay HOT: access_count and last_accessed are in no index
 
 CREATE INDEX memories_by_age        ON agentmem.memories (organization_id, created_at DESC, id DESC) WHERE NOT is_deleted;
-CREATE INDEX memories_by_agent      ON agentmem.memories (organization_id, agent_id, created_at DESC, id DESC)
+-- is_deleted within the key, and not as a predicate: so the index serves the cascade from the parent as well as a list
+-- that passes over no hidden row (nine in ten hidden: 51 rows read for a page, against 1,000).
+CREATE INDEX memories_by_agent      ON agentmem.memories (organization_id, agent_id, is_deleted, created_at DESC, id DESC)
     WHERE agent_id IS NOT NULL;
-CREATE INDEX memories_by_user       ON agentmem.memories (organization_id, user_id, created_at DESC, id DESC)
+CREATE INDEX memories_by_user       ON agentmem.memories (organization_id, user_id, is_deleted, created_at DESC, id DESC)
     WHERE user_id IS NOT NULL;
 CREATE INDEX memories_by_importance ON agentmem.memories (organization_id, agent_id, importance DESC, created_at DESC, id DESC)
     WHERE NOT is_deleted;
 CREATE INDEX memories_by_expiry     ON agentmem.memories (expires_at) WHERE expires_at IS NOT NULL;
-CREATE UNIQUE INDEX memories_dedup_key ON agentmem.memories (organization_id, agent_id, user_id, dedup_hash)
+CREATE UNIQUE INDEX memories_dedup_key ON agentmem.memories (organization_id, dedup_hash, agent_id, user_id)
     NULLS NOT DISTINCT
     WHERE dedup_hash IS NOT NULL AND NOT is_deleted;
