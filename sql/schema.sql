@@ -324,7 +324,7 @@ ALTER TABLE ONLY agentmem.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (organization_id, id);
 
 ALTER TABLE ONLY agentmem.messages
-    ADD CONSTRAINT messages_seq_key UNIQUE (organization_id, agent_id, seq);
+    ADD CONSTRAINT messages_seq_key UNIQUE (agent_id, organization_id, seq);
 
 ALTER TABLE ONLY agentmem.organizations
     ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);

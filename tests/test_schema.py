@@ -47,19 +47,22 @@ async def test_the_nine_tables_have_every_column(db: Database) -> None:
 
 
 async def test_keys_carry_the_tenant(db: Database) -> None:
-    """The primary key of every tenant table, and every foreign key between them, starts with organization_id."""
+    """Every key of a tenant table has organization_id; primary and foreign ones start with it."""
     async with db.connection() as connection:
         rows = await connection.fetch("""
             SELECT c.conname, c.contype, c.conrelid::regclass::text AS tab, c.confrelid::regclass::text AS target,
-                   (SELECT a.attname FROM pg_attribute AS a
-                    WHERE a.attrelid = c.conrelid AND a.attnum = c.conkey[1]) AS first
+                   ARRAY(SELECT a.attname::text
+                         FROM unnest(c.conkey) WITH ORDINALITY AS k (number, place)
+                         JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.number
+                         ORDER BY k.place) AS key
             FROM pg_constraint AS c
             WHERE c.connamespace = 'agentmem'::regnamespace AND c.contype IN ('p', 'u', 'f')
         """)
     for row in rows:
         if row["tab"] in {"agentmem.organizations", "agentmem.schema_migrations"}:
             continue
-        assert row["first"] == "organization_id", row["conname"]
+        leading = row["key"] if row["contype"] == b"u" else row["key"][:1]
+        assert "organization_id" in leading, row["conname"]
 
 
 async def test_every_foreign_key_has_an_index_that_serves_its_cascade(db: Database) -> None:

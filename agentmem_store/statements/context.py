@@ -17,7 +17,7 @@ _BLOCKS: Final[LiteralString] = """(
                SELECT """ + blocks.COLUMNS + """
                FROM agentmem.blocks_agents AS l
                JOIN agentmem.blocks AS m ON m.organization_id = $1 AND m.id = l.block_id
-               WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT m.is_deleted
+               WHERE l.organization_id = $1 AND l.agent_id = $2 AND m.deleted_at IS NULL
                  AND """ + LIVING_USER + """
            ) AS r
        ) AS blocks"""
@@ -28,13 +28,13 @@ _TOOLS: Final[LiteralString] = """(
                SELECT """ + tools.COLUMNS + """
                FROM agentmem.tools_agents AS l
                JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = l.tool_id
-               WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT t.is_deleted
+               WHERE l.organization_id = $1 AND l.agent_id = $2 AND t.deleted_at IS NULL
            ) AS r
        ) AS tools"""
 
 _FROM_AGENT: Final[LiteralString] = """
 FROM agentmem.agents AS a
-WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION
 
 DETAILS: Final = Query("agents.details", AgentDetails, """

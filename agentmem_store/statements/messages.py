@@ -22,7 +22,7 @@ _LIVING_PARENTS: Final[LiteralString] = LIVING_ORGANIZATION + """
   AND EXISTS (
           SELECT
           FROM agentmem.agents AS a
-          WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+          WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
       )"""
 
 # $2 the agent; $3 … $19 one array per column, in the order of the items; $20 whether an id stored
@@ -72,7 +72,7 @@ refused AS (
     WHERE NOT EXISTS (
               SELECT
               FROM agentmem.agents AS a
-              WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+              WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
           )
     UNION ALL
     SELECT i.place, 'user'
@@ -133,7 +133,7 @@ WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 GET: Final = Query("messages.get", Message, """
 SELECT """ + COLUMNS + """
 FROM agentmem.messages AS m
-WHERE m.organization_id = $1 AND m.id = $2 AND NOT m.is_deleted
+WHERE m.organization_id = $1 AND m.id = $2 AND m.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_AGENT)
 
@@ -164,7 +164,7 @@ AROUND: Final = by_thread("messages.around", Message, """
 WITH pivot AS (
     SELECT p.seq
     FROM agentmem.messages AS p
-    WHERE p.organization_id = $1 AND p.agent_id = $2 AND p.id = $5 AND NOT p.is_deleted
+    WHERE p.organization_id = $1 AND p.agent_id = $2 AND p.id = $5 AND p.deleted_at IS NULL
 ),
 thread_before AS (
     SELECT m.id
@@ -244,8 +244,7 @@ trimmed AS (
         deleted_at    = now(),
         deleted_by_id = $7,
         version       = m.version + 1
-    FROM target AS t
-    WHERE m.organization_id = $1 AND m.id = t.id
+    WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
     RETURNING m.id
 )
 SELECT count(*)
@@ -271,44 +270,53 @@ LIMIT $6
 """)
 
 UPDATE: Final = Query("messages.update", Message, """
-WITH target AS (
-    SELECT m.id, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)     AS patches,
+           jsonb_object_agg(i.id, i.expected_version) AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.id = i.id
-    WHERE NOT m.is_deleted
-      AND (i.expected_version IS NULL OR m.version = i.expected_version)
+),
+target AS (
+    SELECT m.id
+    FROM agentmem.messages AS m
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
+      AND m.version = coalesce(((SELECT a.versions FROM asked AS a) ->> m.id::text)::integer, m.version)
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_AGENT + """
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
 )
 UPDATE agentmem.messages AS m
-SET text               = CASE WHEN t.patch ? 'text'         THEN t.patch ->> 'text'         ELSE m.text         END,
-    name               = CASE WHEN t.patch ? 'name'         THEN t.patch ->> 'name'         ELSE m.name         END,
-    model              = CASE WHEN t.patch ? 'model'        THEN t.patch ->> 'model'        ELSE m.model        END,
-    tool_call_id       = CASE WHEN t.patch ? 'tool_call_id' THEN t.patch ->> 'tool_call_id' ELSE m.tool_call_id END,
-    step_id            = CASE WHEN t.patch ? 'step_id'      THEN t.patch ->> 'step_id'      ELSE m.step_id      END,
-    metadata           = CASE WHEN t.patch ? 'metadata'     THEN t.patch -> 'metadata'      ELSE m.metadata     END,
-    token_count        = CASE WHEN t.patch ? 'token_count'
-                              THEN (t.patch ->> 'token_count')::integer      ELSE m.token_count  END,
-    content            = CASE WHEN t.patch ? 'content'
-                              THEN nullif(t.patch -> 'content', 'null')      ELSE m.content      END,
-    tool_calls         = CASE WHEN t.patch ? 'tool_calls'
-                              THEN nullif(t.patch -> 'tool_calls', 'null')   ELSE m.tool_calls   END,
-    tool_returns       = CASE WHEN t.patch ? 'tool_returns'
-                              THEN nullif(t.patch -> 'tool_returns', 'null') ELSE m.tool_returns END,
-    version            = m.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+SET (
+        text, name, model, tool_call_id, step_id, metadata, token_count, content, tool_calls, tool_returns,
+        version, updated_at, last_updated_by_id
+    ) = (
+        SELECT CASE WHEN t.patch ? 'text'         THEN t.patch ->> 'text'         ELSE m.text         END,
+               CASE WHEN t.patch ? 'name'         THEN t.patch ->> 'name'         ELSE m.name         END,
+               CASE WHEN t.patch ? 'model'        THEN t.patch ->> 'model'        ELSE m.model        END,
+               CASE WHEN t.patch ? 'tool_call_id' THEN t.patch ->> 'tool_call_id' ELSE m.tool_call_id END,
+               CASE WHEN t.patch ? 'step_id'      THEN t.patch ->> 'step_id'      ELSE m.step_id      END,
+               CASE WHEN t.patch ? 'metadata'     THEN t.patch -> 'metadata'      ELSE m.metadata     END,
+               CASE WHEN t.patch ? 'token_count'
+                    THEN (t.patch ->> 'token_count')::integer      ELSE m.token_count  END,
+               CASE WHEN t.patch ? 'content'
+                    THEN nullif(t.patch -> 'content', 'null')      ELSE m.content      END,
+               CASE WHEN t.patch ? 'tool_calls'
+                    THEN nullif(t.patch -> 'tool_calls', 'null')   ELSE m.tool_calls   END,
+               CASE WHEN t.patch ? 'tool_returns'
+                    THEN nullif(t.patch -> 'tool_returns', 'null') ELSE m.tool_returns END,
+               m.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT a.patches -> m.id::text AS patch FROM asked AS a) AS t
+    )
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 DELETE: Final = Query("messages.delete", Message, """
 WITH target AS (
     SELECT m.id
     FROM agentmem.messages AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND NOT m.is_deleted
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_AGENT + """
     ORDER BY m.id
@@ -319,15 +327,14 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = m.version + 1
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("messages.restore", Message, """
 WITH target AS (
     SELECT m.id
     FROM agentmem.messages AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.is_deleted
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NOT NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_AGENT + """
     ORDER BY m.id
@@ -340,8 +347,7 @@ SET is_deleted         = false,
     version            = m.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("messages.hard_delete", UUID, """
@@ -353,7 +359,6 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.messages AS m
-USING target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING m.id
 """)

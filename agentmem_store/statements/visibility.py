@@ -2,6 +2,10 @@
 
 Nothing is rewritten when a parent is deleted, so every statement that reads asks for its parents too. The tenant's own
 row depends on $1 alone: the planner asks once per statement, not once per row.
+
+Where a row is found by its id, "not deleted" is written `deleted_at IS NULL` and not `NOT is_deleted`: the latter fits
+the partial indexes of lists, and a plan made while a table was empty took one of them and read the whole tenant
+(measured). The two columns say the same, by a CHECK.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ __all__ = ["LIVING_AGENT", "LIVING_ORGANIZATION", "LIVING_USER"]
 LIVING_ORGANIZATION: Final[LiteralString] = """EXISTS (
           SELECT
           FROM agentmem.organizations AS living
-          WHERE living.id = $1 AND NOT living.is_deleted
+          WHERE living.id = $1 AND living.deleted_at IS NULL
       )"""
 
 # For rows `m` (of messages, memories, blocks), whose agent_id or user_id may be NULL. Scalar subqueries: EXISTS beside
