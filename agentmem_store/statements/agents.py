@@ -131,7 +131,7 @@ FROM fresh AS a
 GET: Final = Query("agents.get", Agent, """
 SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a
-WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
 LIST: Final = Query("agents.list", Agent, """
@@ -170,43 +170,52 @@ WHERE a.organization_id = $1 AND NOT a.is_deleted
   AND """ + LIVING_ORGANIZATION)
 
 UPDATE: Final = Query("agents.update", Agent, """
-WITH target AS (
-    SELECT a.id, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)     AS patches,
+           jsonb_object_agg(i.id, i.expected_version) AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.agents AS a ON a.organization_id = $1 AND a.id = i.id
-    WHERE NOT a.is_deleted
-      AND (i.expected_version IS NULL OR a.version = i.expected_version)
+),
+target AS (
+    SELECT a.id
+    FROM agentmem.agents AS a
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.deleted_at IS NULL
+      AND a.version = coalesce(((SELECT q.versions FROM asked AS q) ->> a.id::text)::integer, a.version)
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY a.id
     FOR NO KEY UPDATE OF a
 )
 UPDATE agentmem.agents AS a
-SET name               = CASE WHEN t.patch ? 'name'        THEN t.patch ->> 'name'        ELSE a.name        END,
-    agent_type         = CASE WHEN t.patch ? 'agent_type'  THEN t.patch ->> 'agent_type'  ELSE a.agent_type  END,
-    description        = CASE WHEN t.patch ? 'description' THEN t.patch ->> 'description' ELSE a.description END,
-    system             = CASE WHEN t.patch ? 'system'      THEN t.patch ->> 'system'      ELSE a.system      END,
-    topic              = CASE WHEN t.patch ? 'topic'       THEN t.patch ->> 'topic'       ELSE a.topic       END,
-    metadata           = CASE WHEN t.patch ? 'metadata'    THEN t.patch -> 'metadata'     ELSE a.metadata    END,
-    llm_config         = CASE WHEN t.patch ? 'llm_config'
-                              THEN nullif(t.patch -> 'llm_config', 'null')       ELSE a.llm_config       END,
-    embedding_config   = CASE WHEN t.patch ? 'embedding_config'
-                              THEN nullif(t.patch -> 'embedding_config', 'null') ELSE a.embedding_config END,
-    tool_rules         = CASE WHEN t.patch ? 'tool_rules'
-                              THEN nullif(t.patch -> 'tool_rules', 'null')       ELSE a.tool_rules       END,
-    mcp_tools          = CASE WHEN t.patch ? 'mcp_tools'
-                              THEN nullif(t.patch -> 'mcp_tools', 'null')        ELSE a.mcp_tools        END,
-    version            = a.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM target AS t
-WHERE a.organization_id = $1 AND a.id = t.id
+SET (
+        name, agent_type, description, system, topic, metadata, llm_config, embedding_config, tool_rules,
+        mcp_tools, version, updated_at, last_updated_by_id
+    ) = (
+        SELECT CASE WHEN t.patch ? 'name'        THEN t.patch ->> 'name'        ELSE a.name        END,
+               CASE WHEN t.patch ? 'agent_type'  THEN t.patch ->> 'agent_type'  ELSE a.agent_type  END,
+               CASE WHEN t.patch ? 'description' THEN t.patch ->> 'description' ELSE a.description END,
+               CASE WHEN t.patch ? 'system'      THEN t.patch ->> 'system'      ELSE a.system      END,
+               CASE WHEN t.patch ? 'topic'       THEN t.patch ->> 'topic'       ELSE a.topic       END,
+               CASE WHEN t.patch ? 'metadata'    THEN t.patch -> 'metadata'     ELSE a.metadata    END,
+               CASE WHEN t.patch ? 'llm_config'
+                    THEN nullif(t.patch -> 'llm_config', 'null')       ELSE a.llm_config       END,
+               CASE WHEN t.patch ? 'embedding_config'
+                    THEN nullif(t.patch -> 'embedding_config', 'null') ELSE a.embedding_config END,
+               CASE WHEN t.patch ? 'tool_rules'
+                    THEN nullif(t.patch -> 'tool_rules', 'null')       ELSE a.tool_rules       END,
+               CASE WHEN t.patch ? 'mcp_tools'
+                    THEN nullif(t.patch -> 'mcp_tools', 'null')        ELSE a.mcp_tools        END,
+               a.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT q.patches -> a.id::text AS patch FROM asked AS q) AS t
+    )
+WHERE a.organization_id = $1 AND a.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 DELETE: Final = Query("agents.delete", Agent, """
 WITH target AS (
     SELECT a.id
     FROM agentmem.agents AS a
-    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND NOT a.is_deleted
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY a.id
     FOR NO KEY UPDATE
@@ -216,15 +225,14 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = a.version + 1
-FROM target AS t
-WHERE a.organization_id = $1 AND a.id = t.id
+WHERE a.organization_id = $1 AND a.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("agents.restore", Agent, """
 WITH target AS (
     SELECT a.id
     FROM agentmem.agents AS a
-    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.is_deleted AND a.purged_at IS NULL
+    WHERE a.organization_id = $1 AND a.id = ANY ($3::uuid[]) AND a.deleted_at IS NOT NULL AND a.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY a.id
     FOR NO KEY UPDATE
@@ -236,8 +244,7 @@ SET is_deleted         = false,
     version            = a.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS t
-WHERE a.organization_id = $1 AND a.id = t.id
+WHERE a.organization_id = $1 AND a.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("agents.hard_delete", UUID, """
@@ -249,8 +256,7 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.agents AS a
-USING target AS t
-WHERE a.organization_id = $1 AND a.id = t.id
+WHERE a.organization_id = $1 AND a.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING a.id
 """)
 
@@ -260,7 +266,7 @@ _IN_CONTEXT: Final[LiteralString] = """,
     version            = a.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-WHERE a.organization_id = $1 AND a.id = $3 AND NOT a.is_deleted
+WHERE a.organization_id = $1 AND a.id = $3 AND a.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION + """
 RETURNING """ + COLUMNS
 

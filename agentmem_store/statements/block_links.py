@@ -17,13 +17,13 @@ ATTACH: Final = Query("blocks.attach", Linking, """
 WITH agent AS (
     SELECT a.id
     FROM agentmem.agents AS a
-    WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+    WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
 ),
 visible AS (
     SELECT m.id, m.label
     FROM agentmem.blocks AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND NOT m.is_deleted
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_USER + """
     ORDER BY m.id
@@ -60,11 +60,11 @@ BY_AGENT: Final = Query("blocks.by_agent", Block, """
 SELECT """ + COLUMNS + """
 FROM agentmem.blocks_agents AS l
 JOIN agentmem.blocks AS m ON m.organization_id = $1 AND m.id = l.block_id
-WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT m.is_deleted
+WHERE l.organization_id = $1 AND l.agent_id = $2 AND m.deleted_at IS NULL
   AND EXISTS (
           SELECT
           FROM agentmem.agents AS a
-          WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+          WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
       )
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_USER + """
@@ -79,7 +79,7 @@ WHERE l.organization_id = $1 AND l.block_id = $2
   AND EXISTS (
           SELECT
           FROM agentmem.blocks AS m
-          WHERE m.organization_id = $1 AND m.id = $2 AND NOT m.is_deleted
+          WHERE m.organization_id = $1 AND m.id = $2 AND m.deleted_at IS NULL
             AND """ + LIVING_USER + """
       )
   AND """ + LIVING_ORGANIZATION + """

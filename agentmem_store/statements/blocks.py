@@ -82,7 +82,7 @@ WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[])
 GET: Final = Query("blocks.get", Block, """
 SELECT """ + COLUMNS + """
 FROM agentmem.blocks AS m
-WHERE m.organization_id = $1 AND m.id = $2 AND NOT m.is_deleted
+WHERE m.organization_id = $1 AND m.id = $2 AND m.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_USER)
 
@@ -169,7 +169,7 @@ DELETE: Final = Query("blocks.delete", Block, """
 WITH target AS (
     SELECT m.id
     FROM agentmem.blocks AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND NOT m.is_deleted
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_USER + """
     ORDER BY m.id
@@ -180,15 +180,14 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = m.version + 1
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("blocks.restore", Block, """
 WITH target AS (
     SELECT m.id
     FROM agentmem.blocks AS m
-    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.is_deleted AND m.purged_at IS NULL
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NOT NULL AND m.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_USER + """
     ORDER BY m.id
@@ -201,8 +200,7 @@ SET is_deleted         = false,
     version            = m.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("blocks.hard_delete", UUID, """
@@ -214,7 +212,6 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.blocks AS m
-USING target AS t
-WHERE m.organization_id = $1 AND m.id = t.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING m.id
 """)

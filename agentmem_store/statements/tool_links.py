@@ -17,13 +17,13 @@ ATTACH: Final = Query("tools.attach", Linking, """
 WITH agent AS (
     SELECT a.id
     FROM agentmem.agents AS a
-    WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+    WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
 ),
 visible AS (
     SELECT t.id
     FROM agentmem.tools AS t
-    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND NOT t.is_deleted
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY t.id
     FOR SHARE
@@ -59,11 +59,11 @@ BY_AGENT: Final = Query("tools.by_agent", Tool, """
 SELECT """ + COLUMNS + """
 FROM agentmem.tools_agents AS l
 JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = l.tool_id
-WHERE l.organization_id = $1 AND l.agent_id = $2 AND NOT t.is_deleted
+WHERE l.organization_id = $1 AND l.agent_id = $2 AND t.deleted_at IS NULL
   AND EXISTS (
           SELECT
           FROM agentmem.agents AS a
-          WHERE a.organization_id = $1 AND a.id = $2 AND NOT a.is_deleted
+          WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
       )
   AND """ + LIVING_ORGANIZATION + """
 ORDER BY t.name
@@ -77,7 +77,7 @@ WHERE l.organization_id = $1 AND l.tool_id = $2
   AND EXISTS (
           SELECT
           FROM agentmem.tools AS t
-          WHERE t.organization_id = $1 AND t.id = $2 AND NOT t.is_deleted
+          WHERE t.organization_id = $1 AND t.id = $2 AND t.deleted_at IS NULL
       )
   AND """ + LIVING_ORGANIZATION + """
 ORDER BY l.agent_id

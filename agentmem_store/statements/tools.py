@@ -117,7 +117,7 @@ RETURNING """ + COLUMNS)
 GET: Final = Query("tools.get", Tool, """
 SELECT """ + COLUMNS + """
 FROM agentmem.tools AS t
-WHERE t.organization_id = $1 AND t.id = $2 AND NOT t.is_deleted
+WHERE t.organization_id = $1 AND t.id = $2 AND t.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
 GET_BY_NAME: Final = Query("tools.get_by_name", Tool, """
@@ -175,37 +175,46 @@ WHERE t.organization_id = $1 AND NOT t.is_deleted
   AND """ + LIVING_ORGANIZATION)
 
 UPDATE: Final = Query("tools.update", Tool, """
-WITH target AS (
-    SELECT t.id, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)     AS patches,
+           jsonb_object_agg(i.id, i.expected_version) AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = i.id
-    WHERE NOT t.is_deleted
-      AND (i.expected_version IS NULL OR t.version = i.expected_version)
+),
+target AS (
+    SELECT t.id
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.deleted_at IS NULL
+      AND t.version = coalesce(((SELECT q.versions FROM asked AS q) ->> t.id::text)::integer, t.version)
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY t.id
     FOR NO KEY UPDATE OF t
 )
 UPDATE agentmem.tools AS t
-SET name               = CASE WHEN g.patch ? 'name'        THEN g.patch ->> 'name'        ELSE t.name        END,
-    description        = CASE WHEN g.patch ? 'description' THEN g.patch ->> 'description' ELSE t.description END,
-    source_type        = CASE WHEN g.patch ? 'source_type' THEN g.patch ->> 'source_type' ELSE t.source_type END,
-    source_code        = CASE WHEN g.patch ? 'source_code' THEN g.patch ->> 'source_code' ELSE t.source_code END,
-    tags               = CASE WHEN g.patch ? 'tags'        THEN g.patch -> 'tags'         ELSE t.tags        END,
-    metadata           = CASE WHEN g.patch ? 'metadata'    THEN g.patch -> 'metadata'     ELSE t.metadata    END,
-    json_schema        = CASE WHEN g.patch ? 'json_schema'
-                              THEN nullif(g.patch -> 'json_schema', 'null') ELSE t.json_schema END,
-    version            = t.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM target AS g
-WHERE t.organization_id = $1 AND t.id = g.id
+SET (
+        name, description, source_type, source_code, tags, metadata, json_schema, version, updated_at,
+        last_updated_by_id
+    ) = (
+        SELECT CASE WHEN g.patch ? 'name'        THEN g.patch ->> 'name'        ELSE t.name        END,
+               CASE WHEN g.patch ? 'description' THEN g.patch ->> 'description' ELSE t.description END,
+               CASE WHEN g.patch ? 'source_type' THEN g.patch ->> 'source_type' ELSE t.source_type END,
+               CASE WHEN g.patch ? 'source_code' THEN g.patch ->> 'source_code' ELSE t.source_code END,
+               CASE WHEN g.patch ? 'tags'        THEN g.patch -> 'tags'         ELSE t.tags        END,
+               CASE WHEN g.patch ? 'metadata'    THEN g.patch -> 'metadata'     ELSE t.metadata    END,
+               CASE WHEN g.patch ? 'json_schema'
+                    THEN nullif(g.patch -> 'json_schema', 'null') ELSE t.json_schema END,
+               t.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT q.patches -> t.id::text AS patch FROM asked AS q) AS g
+    )
+WHERE t.organization_id = $1 AND t.id = ANY (ARRAY(SELECT g.id FROM target AS g))
 RETURNING """ + COLUMNS)
 
 DELETE: Final = Query("tools.delete", Tool, """
 WITH target AS (
     SELECT t.id
     FROM agentmem.tools AS t
-    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND NOT t.is_deleted
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY t.id
     FOR NO KEY UPDATE
@@ -215,15 +224,14 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = t.version + 1
-FROM target AS g
-WHERE t.organization_id = $1 AND t.id = g.id
+WHERE t.organization_id = $1 AND t.id = ANY (ARRAY(SELECT g.id FROM target AS g))
 RETURNING """ + COLUMNS)
 
 RESTORE: Final = Query("tools.restore", Tool, """
 WITH target AS (
     SELECT t.id
     FROM agentmem.tools AS t
-    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.is_deleted AND t.purged_at IS NULL
+    WHERE t.organization_id = $1 AND t.id = ANY ($3::uuid[]) AND t.deleted_at IS NOT NULL AND t.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY t.id
     FOR NO KEY UPDATE
@@ -235,8 +243,7 @@ SET is_deleted         = false,
     version            = t.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS g
-WHERE t.organization_id = $1 AND t.id = g.id
+WHERE t.organization_id = $1 AND t.id = ANY (ARRAY(SELECT g.id FROM target AS g))
 RETURNING """ + COLUMNS)
 
 HARD_DELETE: Final = Query("tools.hard_delete", UUID, """
@@ -248,7 +255,6 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.tools AS t
-USING target AS g
-WHERE t.organization_id = $1 AND t.id = g.id
+WHERE t.organization_id = $1 AND t.id = ANY (ARRAY(SELECT g.id FROM target AS g))
 RETURNING t.id
 """)

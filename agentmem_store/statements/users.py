@@ -74,7 +74,7 @@ RETURNING """ + _COLUMNS)
 GET: Final = Query("users.get", User, """
 SELECT """ + _COLUMNS + """
 FROM agentmem.users AS u
-WHERE u.organization_id = $1 AND u.id = $2 AND NOT u.is_deleted
+WHERE u.organization_id = $1 AND u.id = $2 AND u.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
 LIST: Final = Query("users.list", User, """
@@ -129,33 +129,41 @@ WHERE u.organization_id = $1 AND u.name = $2 AND NOT u.is_deleted
   AND """ + LIVING_ORGANIZATION)
 
 UPDATE: Final = Query("users.update", User, """
-WITH target AS (
-    SELECT u.id, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)     AS patches,
+           jsonb_object_agg(i.id, i.expected_version) AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.users AS u ON u.organization_id = $1 AND u.id = i.id
-    WHERE NOT u.is_deleted
-      AND (i.expected_version IS NULL OR u.version = i.expected_version)
+),
+target AS (
+    SELECT u.id
+    FROM agentmem.users AS u
+    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.deleted_at IS NULL
+      AND u.version = coalesce(((SELECT q.versions FROM asked AS q) ->> u.id::text)::integer, u.version)
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY u.id
     FOR NO KEY UPDATE OF u
 )
 UPDATE agentmem.users AS u
-SET name               = CASE WHEN t.patch ? 'name'     THEN t.patch ->> 'name'     ELSE u.name     END,
-    status             = CASE WHEN t.patch ? 'status'   THEN t.patch ->> 'status'   ELSE u.status   END,
-    timezone           = CASE WHEN t.patch ? 'timezone' THEN t.patch ->> 'timezone' ELSE u.timezone END,
-    metadata           = CASE WHEN t.patch ? 'metadata' THEN t.patch -> 'metadata'  ELSE u.metadata END,
-    version            = u.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM target AS t
-WHERE u.organization_id = $1 AND u.id = t.id
+SET (
+        name, status, timezone, metadata, version, updated_at, last_updated_by_id
+    ) = (
+        SELECT CASE WHEN t.patch ? 'name'     THEN t.patch ->> 'name'     ELSE u.name     END,
+               CASE WHEN t.patch ? 'status'   THEN t.patch ->> 'status'   ELSE u.status   END,
+               CASE WHEN t.patch ? 'timezone' THEN t.patch ->> 'timezone' ELSE u.timezone END,
+               CASE WHEN t.patch ? 'metadata' THEN t.patch -> 'metadata'  ELSE u.metadata END,
+               u.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT q.patches -> u.id::text AS patch FROM asked AS q) AS t
+    )
+WHERE u.organization_id = $1 AND u.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + _COLUMNS)
 
 DELETE: Final = Query("users.delete", User, """
 WITH target AS (
     SELECT u.id
     FROM agentmem.users AS u
-    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND NOT u.is_deleted
+    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.deleted_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY u.id
     FOR NO KEY UPDATE
@@ -165,15 +173,14 @@ SET is_deleted    = true,
     deleted_at    = now(),
     deleted_by_id = $2,
     version       = u.version + 1
-FROM target AS t
-WHERE u.organization_id = $1 AND u.id = t.id
+WHERE u.organization_id = $1 AND u.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + _COLUMNS)
 
 RESTORE: Final = Query("users.restore", User, """
 WITH target AS (
     SELECT u.id
     FROM agentmem.users AS u
-    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.is_deleted AND u.purged_at IS NULL
+    WHERE u.organization_id = $1 AND u.id = ANY ($3::uuid[]) AND u.deleted_at IS NOT NULL AND u.purged_at IS NULL
       AND """ + LIVING_ORGANIZATION + """
     ORDER BY u.id
     FOR NO KEY UPDATE
@@ -185,8 +192,7 @@ SET is_deleted         = false,
     version            = u.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM target AS t
-WHERE u.organization_id = $1 AND u.id = t.id
+WHERE u.organization_id = $1 AND u.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING """ + _COLUMNS)
 
 HARD_DELETE: Final = Query("users.hard_delete", UUID, """
@@ -198,7 +204,6 @@ WITH target AS (
     FOR UPDATE
 )
 DELETE FROM agentmem.users AS u
-USING target AS t
-WHERE u.organization_id = $1 AND u.id = t.id
+WHERE u.organization_id = $1 AND u.id = ANY (ARRAY(SELECT t.id FROM target AS t))
 RETURNING u.id
 """)
