@@ -88,6 +88,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()
+    writer.close()  # a driver that ends its session waits until the server has closed the connection
 
 
 def _opening(server: SplitResult) -> Opening:

@@ -46,7 +46,7 @@ async def admin(dsn: str, statement: str) -> None:
 
 def why_no_docker() -> str | None:
     """Say why no container can be started here; None when one can. Docker is asked as testcontainers will ask it."""
-    from docker.errors import DockerException
+    from docker.errors import DockerException  # type: ignore[import-untyped]
     from testcontainers.core.docker_client import DockerClient
 
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from agentmem_store.inputs import json_text
 from agentmem_store.models.blocks import NewBlock
 from agentmem_store.repositories.block_values import held_to_limit
-from agentmem_store.repositories.creation import ARRAYS_MOST, BATCH, Creation, check_items, create_rows, create_stream
+from agentmem_store.repositories.creation import BATCH, Creation, check_items, create_rows, create_stream
 from agentmem_store.statements import block_values
 from agentmem_store.statements import blocks as statements
 
@@ -23,6 +23,8 @@ __all__ = ["CREATION", "create_many"]
 
 # What an upsert gives to a block that is stored; whose it is stays.
 _REWRITTEN: Final = set(NewBlock.model_fields) - {"id", "user_id"}
+# Blocks of one statement, whose values share an object of at most 256 MB.
+_AT_ONCE: Final = 200
 
 
 def _columns(new: NewBlock) -> tuple[Any, ...]:
@@ -92,11 +94,11 @@ async def create_many(
 async def _rewrite(tx: Scope, new: Sequence[NewBlock]) -> list[Block]:
     """Give the blocks, which this transaction stored or locked, what differs from their content; return those."""
     rows: list[Block] = []
-    for start in range(0, len(new), ARRAYS_MOST):
-        part = new[start : start + ARRAYS_MOST]
-        patches = [json_text(block.model_dump(include=_REWRITTEN, mode="json")) for block in part]
-        args = (tx.actor_id, [block.id for block in part], [None] * len(part), patches)
-        rows += await tx.fetch_all(block_values.REWRITE, *args)
+    for start in range(0, len(new), _AT_ONCE):
+        part = new[start : start + _AT_ONCE]
+        contents = [json_text(block.model_dump(include=_REWRITTEN)) for block in part]
+        ids = [block.id for block in part]
+        rows += await tx.fetch_all(block_values.REWRITE, tx.actor_id, ids, contents)
     return rows
 
 

@@ -136,8 +136,8 @@ async def create_many(
 
     Raises:
         NotFound: the organization does not exist or is deleted; the message names the item.
-        Conflict: an id is stored with other content (`strict`), or with a tool that is deleted (`upsert`), and `current`
-            is the stored row; or a name is another living tool's, if only until this batch renames it, and then
+        Conflict: an id is stored with other content (`strict`), or with a tool that is deleted (`upsert`): `current` is
+            the stored row; or a name is another living tool's, if only until this batch renames it, and then
             `constraint` is tools_name_key.
         ValidationError: an item is no `NewTool`, or an id or a name is given twice; nothing was sent. (An asynchronous
             iterable is checked as it comes; in it, a name that returns, or an id that does so more than 10,000 items

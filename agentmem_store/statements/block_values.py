@@ -12,7 +12,7 @@ from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USE
 
 # $2 the actor; $3 … $5 one array each of ids, expected versions and patches. A row that waited for its lock is read as
 # it stands then, so `value` is the one that is about to be replaced.
-_FOUND: Final[LiteralString] = """
+_TARGET: Final[LiteralString] = """
 WITH target AS (
     SELECT m.id, m.version, m.value, i.patch::jsonb AS patch
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
@@ -20,12 +20,10 @@ WITH target AS (
     WHERE NOT m.is_deleted
       AND (i.expected_version IS NULL OR m.version = i.expected_version)
       AND """ + LIVING_ORGANIZATION + """
-      AND """ + LIVING_USER
-_LOCKED: Final[LiteralString] = """
+      AND """ + LIVING_USER + """
     ORDER BY m.id
     FOR NO KEY UPDATE OF m
 ),"""
-_TARGET: Final[LiteralString] = _FOUND + _LOCKED
 
 # Between the two parts stands how `changed` is made of `target`: id, version, value, next_value and undone_to.
 _KEPT: Final[LiteralString] = """
@@ -47,7 +45,7 @@ WHERE m.organization_id = $1 AND m.id = c.id
 RETURNING """ + COLUMNS
 
 # The label stands on the links too, so that an agent's blocks can be told apart without reading them.
-_WRITE: Final[LiteralString] = """
+UPDATE: Final = Query("blocks.update", Block, _TARGET + """
 changed AS (
     SELECT t.id, t.version, t.value, t.patch,
            coalesce(t.patch ->> 'value', t.value) AS next_value,
@@ -75,16 +73,57 @@ SET value              = c.next_value,
     last_updated_by_id = $2
 FROM changed AS c
 WHERE m.organization_id = $1 AND m.id = c.id
-RETURNING """ + COLUMNS
+RETURNING """ + COLUMNS)
 
-UPDATE: Final = Query("blocks.update", Block, _TARGET + _WRITE)
-
-# The patches hold all of the new content. A block that has it already is not written.
-REWRITE: Final = Query("blocks.rewrite", Block, _FOUND + """
-      AND i.patch::jsonb <> jsonb_build_object(
+# The second half of an upsert: `blocks.CREATE_OR_LOCK` holds these blocks. $2 the actor, $3 ids, $4 for each all of its
+# new content; a block that has it already is not written. The content is looked up by the id in an object, not
+# joined: no plan can make that quadratic. By deleted_at, no partial index can be chosen over the key.
+_CONTENT: Final[LiteralString] = "(SELECT a.contents FROM asked AS a) -> m.id::text"
+REWRITE: Final = Query("blocks.rewrite", Block, """
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.content::jsonb) AS contents
+    FROM unnest($3::uuid[], $4::text[]) AS i (id, content)
+),
+target AS (
+    SELECT m.id, m.version, m.value, """ + _CONTENT + """ AS content
+    FROM agentmem.blocks AS m
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
+      AND """ + _CONTENT + """ <> jsonb_build_object(
               'label', m.label, 'value', m.value, 'limit', m."limit", 'description', m.description,
               'is_template', m.is_template, 'template_name', m.template_name, 'metadata', m.metadata
-          )""" + _LOCKED + _WRITE)
+          )
+),
+kept AS (
+    INSERT INTO agentmem.block_values (organization_id, block_id, version, value, replaced_by_id)
+    SELECT $1, t.id, t.version, t.value, $2
+    FROM target AS t
+    WHERE t.value <> t.content ->> 'value'
+),
+relabelled AS (
+    UPDATE agentmem.blocks_agents AS l
+    SET block_label = t.content ->> 'label'
+    FROM target AS t
+    WHERE l.organization_id = $1 AND l.block_id = t.id AND l.block_label <> t.content ->> 'label'
+)
+UPDATE agentmem.blocks AS m
+SET (
+        label, value, "limit", description, is_template, template_name, metadata,
+        version, updated_at, last_updated_by_id
+    ) = (
+        SELECT t.content ->> 'label',
+               t.content ->> 'value',
+               (t.content ->> 'limit')::integer,
+               t.content ->> 'description',
+               (t.content ->> 'is_template')::boolean,
+               t.content ->> 'template_name',
+               t.content -> 'metadata',
+               m.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT """ + _CONTENT + """ AS content) AS t
+    )
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT t.id FROM target AS t))
+RETURNING """ + COLUMNS)
 
 APPEND: Final = Query("blocks.append", Block, _TARGET + """
 changed AS (
