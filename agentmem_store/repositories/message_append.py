@@ -45,8 +45,15 @@ async def append(scope: Scope, agent_id: UUID, new: Sequence[NewMessage]) -> lis
     return await append_rows(scope, agent_id, new, strict=True)
 
 
-async def append_rows(scope: Scope, agent_id: UUID, new: Sequence[NewMessage], *, strict: bool) -> list[Message]:
-    """Append as `append` does; unless `strict`, an id that is stored with other content comes back as it stands."""
+async def append_rows(
+    scope: Scope, agent_id: UUID, new: Sequence[NewMessage], *, strict: bool, first: int | None = None
+) -> list[Message]:
+    """Append as `append` does.
+
+    Args:
+        strict: whether an id that is stored with other content is a conflict; else it comes back as it stands.
+        first: the place of the first message in a larger batch, for errors that name items.
+    """
     check_uuid(agent_id, "agent_id")
     if not new:
         return []
@@ -55,7 +62,7 @@ async def append_rows(scope: Scope, agent_id: UUID, new: Sequence[NewMessage], *
     rows = {row.id: row for row in await _append(scope, (agent_id, *arrays, strict, scope.actor_id))}
     rest = [message.id for message in new if message.id not in rows]
     if rest:
-        await _refuse(scope, (agent_id, *arrays, strict), arrays[0])
+        await _refuse(scope, (agent_id, *arrays, strict), arrays[0], first)
         rows.update((row.id, row) for row in await scope.fetch_all(statements.STORED, rest))
     return [rows[message.id] for message in new]
 
@@ -94,12 +101,14 @@ async def _append(scope: Scope, args: tuple[Any, ...]) -> list[Message]:
     return await scope.fetch_all(statements.APPEND, *args)
 
 
-async def _refuse(scope: Scope, args: tuple[Any, ...], ids: list[UUID]) -> None:
+async def _refuse(scope: Scope, args: tuple[Any, ...], ids: list[UUID], place_of_first: int | None) -> None:
     found = sorted(await scope.fetch_all(statements.APPEND_REFUSALS, *args), key=lambda r: r.place)
     if not found:
         return
     first = found[0]
-    item = f"item {first.place - 1}: " if len(ids) > 1 and first.missing in {None, "user"} else ""
+    of_many = len(ids) > 1 or place_of_first is not None
+    named = of_many and first.missing in {None, "user"}
+    item = f"item {(place_of_first or 0) + first.place - 1}: " if named else ""
     if first.missing:
         raise errors.NotFound(first.missing, f"{item}no such {first.missing}, or it is deleted")
     stored = await scope.fetch_optional(statements.STORED, [ids[first.place - 1]])

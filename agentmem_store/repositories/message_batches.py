@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_distinct
@@ -60,20 +61,36 @@ async def create_many(
     """
     check_mode(mode)
     if isinstance(new, AsyncIterable):
-        async with scope.transaction() as tx:
-            return sum([len(await _store(tx, agent_id, batch, mode)) async for batch in batches(new)])
-    check_distinct([message.id for message in new])
+        return await _store_stream(scope, agent_id, new, mode)
     async with scope.transaction() as tx:
-        return await _store(tx, agent_id, new, mode)
+        return await _store(tx, agent_id, new, mode, 0)
 
 
-async def _store(scope: Scope, agent_id: UUID, new: Sequence[NewMessage], mode: Mode) -> list[Message]:
+async def _store_stream(scope: Scope, agent_id: UUID, new: AsyncIterable[NewMessage], mode: Mode) -> int:
+    count = 0
+    async with scope.transaction() as tx:
+        async for batch in batches(new):
+            count += len(await _store(tx, agent_id, batch, mode, count))
+    return count
+
+
+async def _store(scope: Scope, agent_id: UUID, new: Sequence[NewMessage], mode: Mode, first: int) -> list[Message]:
+    """Store a batch whose first item has that place, a part at a time."""
+    _check_ids(new, first)
     rows: list[Message] = []
     for start in range(0, len(new), _PART):
         part = new[start : start + _PART]
-        stored = await append_rows(scope, agent_id, part, strict=mode == "strict")
+        stored = await append_rows(scope, agent_id, part, strict=mode == "strict", first=first + start)
         rows += await _rewrite(scope, part, stored) if mode == "upsert" else stored
     return rows
+
+
+def _check_ids(new: Sequence[NewMessage], first: int) -> None:
+    try:
+        check_distinct([message.id for message in new])
+    except errors.ValidationError as error:
+        (problem,) = error.problems
+        raise error.at(first + (problem.item or 0)) from None
 
 
 async def _rewrite(scope: Scope, new: Sequence[NewMessage], stored: list[Message]) -> list[Message]:
@@ -84,13 +101,21 @@ async def _rewrite(scope: Scope, new: Sequence[NewMessage], stored: list[Message
 
 
 def _is_same(new: NewMessage, row: Message) -> bool:
-    return all(getattr(new, field) == getattr(row, field) for field in _CHANGEABLE) and _is_same_otherwise(new, row)
+    return _agree(new, row, _CHANGEABLE) and _is_same_otherwise(new, row)
 
 
 def _is_same_otherwise(new: NewMessage, row: Message) -> bool:
-    fixed = {*type(new).model_fields} - _CHANGEABLE - {"created_at"}
     moved = new.created_at is not None and new.created_at != row.created_at
-    return not moved and all(getattr(new, field) == getattr(row, field) for field in fixed)
+    return not moved and _agree(new, row, {*type(new).model_fields} - _CHANGEABLE - {"created_at"})
+
+
+def _agree(new: NewMessage, row: Message, fields: set[str]) -> bool:
+    return all(_canonical(getattr(new, field)) == _canonical(getattr(row, field)) for field in fields)
+
+
+def _canonical(value: Any) -> Any:
+    """Write JSON as text, because to Python True equals 1 and so {"a": 1} would equal {"a": true}."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
 def _edit(new: NewMessage, row: Message) -> Edit[MessageChanges]:

@@ -12,13 +12,18 @@ from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USE
 
 # $2 the actor; $3 … $5 one array each of ids, expected versions and patches. A row that waited for its lock is read as
 # it stands then, so `value` is the one that is about to be replaced.
+_PATCH: Final[LiteralString] = "(SELECT a.patches FROM asked AS a) -> m.id::text"
 _TARGET: Final[LiteralString] = """
-WITH target AS (
-    SELECT m.id, m.version, m.value, i.patch::jsonb AS patch
+WITH asked AS (
+    SELECT jsonb_object_agg(i.id, i.patch::jsonb)     AS patches,
+           jsonb_object_agg(i.id, i.expected_version) AS versions
     FROM unnest($3::uuid[], $4::integer[], $5::text[]) AS i (id, expected_version, patch)
-    JOIN agentmem.blocks AS m ON m.organization_id = $1 AND m.id = i.id
-    WHERE NOT m.is_deleted
-      AND (i.expected_version IS NULL OR m.version = i.expected_version)
+),
+target AS (
+    SELECT m.id, m.version, m.value, """ + _PATCH + """ AS patch
+    FROM agentmem.blocks AS m
+    WHERE m.organization_id = $1 AND m.id = ANY ($3::uuid[]) AND m.deleted_at IS NULL
+      AND m.version = coalesce(((SELECT a.versions FROM asked AS a) ->> m.id::text)::integer, m.version)
       AND """ + LIVING_ORGANIZATION + """
       AND """ + LIVING_USER + """
     ORDER BY m.id
@@ -36,18 +41,17 @@ kept AS (
 
 _WRITE_VALUE: Final[LiteralString] = """
 UPDATE agentmem.blocks AS m
-SET value              = c.next_value,
+SET value              = (SELECT c.next_value FROM changed AS c WHERE c.id = m.id),
     version            = m.version + 1,
     updated_at         = now(),
     last_updated_by_id = $2
-FROM changed AS c
-WHERE m.organization_id = $1 AND m.id = c.id
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT c.id FROM changed AS c))
 RETURNING """ + COLUMNS
 
 # The label stands on the links too, so that an agent's blocks can be told apart without reading them.
 UPDATE: Final = Query("blocks.update", Block, _TARGET + """
 changed AS (
-    SELECT t.id, t.version, t.value, t.patch,
+    SELECT t.id, t.version, t.value,
            coalesce(t.patch ->> 'value', t.value) AS next_value,
            NULL::integer                          AS undone_to
     FROM target AS t
@@ -59,20 +63,25 @@ relabelled AS (
     WHERE l.organization_id = $1 AND l.block_id = t.id AND l.block_label <> t.patch ->> 'label'
 )
 UPDATE agentmem.blocks AS m
-SET value              = c.next_value,
-    label              = CASE WHEN c.patch ? 'label'         THEN c.patch ->> 'label'         ELSE m.label         END,
-    description        = CASE WHEN c.patch ? 'description'   THEN c.patch ->> 'description'   ELSE m.description   END,
-    template_name      = CASE WHEN c.patch ? 'template_name' THEN c.patch ->> 'template_name' ELSE m.template_name END,
-    metadata           = CASE WHEN c.patch ? 'metadata'      THEN c.patch -> 'metadata'       ELSE m.metadata      END,
-    "limit"            = CASE WHEN c.patch ? 'limit'
-                              THEN (c.patch ->> 'limit')::integer       ELSE m."limit"     END,
-    is_template        = CASE WHEN c.patch ? 'is_template'
-                              THEN (c.patch ->> 'is_template')::boolean ELSE m.is_template END,
-    version            = m.version + 1,
-    updated_at         = now(),
-    last_updated_by_id = $2
-FROM changed AS c
-WHERE m.organization_id = $1 AND m.id = c.id
+SET (
+        value, label, description, template_name, metadata, "limit", is_template,
+        version, updated_at, last_updated_by_id
+    ) = (
+        SELECT CASE WHEN t.patch ? 'value'         THEN t.patch ->> 'value'         ELSE m.value         END,
+               CASE WHEN t.patch ? 'label'         THEN t.patch ->> 'label'         ELSE m.label         END,
+               CASE WHEN t.patch ? 'description'   THEN t.patch ->> 'description'   ELSE m.description   END,
+               CASE WHEN t.patch ? 'template_name' THEN t.patch ->> 'template_name' ELSE m.template_name END,
+               CASE WHEN t.patch ? 'metadata'      THEN t.patch -> 'metadata'       ELSE m.metadata      END,
+               CASE WHEN t.patch ? 'limit'
+                    THEN (t.patch ->> 'limit')::integer       ELSE m."limit"     END,
+               CASE WHEN t.patch ? 'is_template'
+                    THEN (t.patch ->> 'is_template')::boolean ELSE m.is_template END,
+               m.version + 1,
+               now(),
+               $2::uuid
+        FROM (SELECT """ + _PATCH + """ AS patch) AS t
+    )
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT c.id FROM changed AS c))
 RETURNING """ + COLUMNS)
 
 # The second half of an upsert: `blocks.CREATE_OR_LOCK` holds these blocks. $2 the actor, $3 ids, $4 for each all of its

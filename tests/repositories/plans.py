@@ -40,7 +40,8 @@ async def scans_of(
 
 def rows_read(scan: dict[str, Any]) -> int:
     """How many rows a node looked at, those it threw away included."""
-    return round((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"])
+    rows: float = scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)
+    return round(rows * scan["Actual Loops"])
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,24 @@ async def test_strict_refuses_other_content(scope: Scope, agent: Agent) -> None:
     assert await messages.count(scope, agent.id) == 1
 
 
+async def test_an_item_is_named_by_its_place_in_the_whole_batch(scope: Scope, agent: Agent) -> None:
+    (stored,) = await messages.create_many(scope, agent.id, said("a"))
+    new = [*said(*map(str, range(1200))), NewMessage(id=stored.id, role="user", text="b")]
+    with pytest.raises(errors.Conflict, match="item 1200: "):
+        await messages.create_many(scope, agent.id, new)
+    with pytest.raises(errors.Conflict, match="item 1200: "):
+        await messages.create_many(scope, agent.id, one_by_one(new))
+
+
+async def test_upsert_tells_true_from_one(scope: Scope, agent: Agent) -> None:
+    new = NewMessage(role="user", text="a", metadata={"k": 1})
+    await messages.create_many(scope, agent.id, [new])
+    other = new.model_copy(update={"metadata": {"k": True}})
+    (row,) = await messages.create_many(scope, agent.id, [other], mode="upsert")
+    assert row.metadata == {"k": True}
+    assert row.version == 2
+
+
 async def test_skip_leaves_what_is_stored(scope: Scope, agent: Agent) -> None:
     (stored,) = await messages.create_many(scope, agent.id, said("a"))
     other = NewMessage(id=stored.id, role="user", text="b")

@@ -111,7 +111,7 @@ async def test_trimming_looks_at_what_can_be_seen(seeded: Seeded) -> None:
 
 
 async def test_around_reads_only_the_neighbours(seeded: Seeded) -> None:
-    (message_id,) = await seeded.connection.fetchrow(
+    message_id = await seeded.connection.fetchval(
         "SELECT id FROM agentmem.messages WHERE agent_id = $1 AND seq = $2", seeded.agent, ROWS - 100
     )
     scans = await seeded.scans(statements.AROUND.of_all, None, None, message_id, 3, 3)

@@ -38,7 +38,7 @@ async def fresh(dsn: str) -> AsyncIterator[Connection]:
 @pytest.mark.parametrize(("table", "query"), BY_ID, ids=lambda value: getattr(value, "name", value))
 async def test_rows_are_found_by_their_key(fresh: Connection, table: str, query: Query[Any]) -> None:
     lines = (await generic_plan(fresh, query)).splitlines()
-    reads = [at for at, line in enumerate(lines) if f" on {table}" in line and "Scan" in line]
+    reads = [at for at, line in enumerate(lines) if f" on {table} " in line and "Scan" in line]
     assert reads
     for at in reads:
         assert f"using {table}_pkey" in lines[at], lines[at]
