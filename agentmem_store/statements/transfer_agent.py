@@ -137,5 +137,5 @@ SELECT row_to_json(r)::text
 FROM (SELECT """ + MEMORY_COLUMNS + """
       FROM agentmem.memories
       WHERE organization_id = $1 AND agent_id = $2) AS r
-ORDER BY r.created_at, r.id
+ORDER BY r.is_deleted, r.created_at DESC, r.id DESC
 """)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from agentmem_store.query import Query
+
+# Its planner costs arrays in an index condition by the descents that they take.
+_ARRAYS_IN_INDEX: Final = 17
 
 
 async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -> str:
@@ -23,6 +28,12 @@ async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -
     finally:
         await connection.execute("DEALLOCATE planned")
     return "\n".join(row[0] for row in rows)
+
+
+async def skip_where_arrays_are_filters(connection: asyncpg.Connection[Any]) -> None:
+    """Skip where a plan made on an empty table may apply `id = ANY (…)` as a filter, not as the condition of an index."""
+    if connection.get_server_version().major < _ARRAYS_IN_INDEX:
+        pytest.skip(f"before PostgreSQL {_ARRAYS_IN_INDEX} such plans are right from the first ANALYZE on, not before")
 
 
 async def scans_of(
@@ -41,7 +52,8 @@ async def scans_of(
 def rows_read(scan: dict[str, Any]) -> int:
     """How many rows a node looked at, those it threw away included."""
     rows: float = scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)
-    return round(rows * scan["Actual Loops"])
+    loops: float = scan["Actual Loops"]
+    return round(rows * loops)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

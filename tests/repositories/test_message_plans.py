@@ -7,7 +7,7 @@ from uuid_utils.compat import uuid7
 
 from agentmem_store import connect
 from agentmem_store.statements import messages as statements
-from tests.repositories.plans import generic_plan, rows_read, scans_of
+from tests.repositories.plans import generic_plan, rows_read, scans_of, skip_where_arrays_are_filters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,6 +134,7 @@ async def test_around_reads_only_the_neighbours(seeded: Seeded) -> None:
 async def test_rows_are_found_by_their_key_even_if_planned_on_an_empty_table(
     fresh: Connection, query: Query[Any]
 ) -> None:
+    await skip_where_arrays_are_filters(fresh)
     lines = (await generic_plan(fresh, query)).splitlines()
     reads = [at for at, line in enumerate(lines) if " on messages" in line and "Scan" in line]
     assert reads

@@ -8,7 +8,7 @@ import pytest
 
 from agentmem_store import connect
 from agentmem_store.statements import agents, block_values, blocks, tools, users
-from tests.repositories.plans import generic_plan
+from tests.repositories.plans import generic_plan, skip_where_arrays_are_filters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +37,7 @@ async def fresh(dsn: str) -> AsyncIterator[Connection]:
 
 @pytest.mark.parametrize(("table", "query"), BY_ID, ids=lambda value: getattr(value, "name", value))
 async def test_rows_are_found_by_their_key(fresh: Connection, table: str, query: Query[Any]) -> None:
+    await skip_where_arrays_are_filters(fresh)
     lines = (await generic_plan(fresh, query)).splitlines()
     reads = [at for at, line in enumerate(lines) if f" on {table} " in line and "Scan" in line]
     assert reads
