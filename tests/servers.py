@@ -46,11 +46,18 @@ async def admin(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-def why_no_docker() -> str | None:
+def why_no_docker(*, image: str | None = None) -> str | None:
     """Say why no container can be started here; None when one can.
 
     Docker is asked as testcontainers will ask it, in a process of its own: where none answers, a socket stays open.
+
+    Args:
+        image: must be on this machine; None where it may be pulled.
     """
-    ask = "from testcontainers.core.docker_client import DockerClient; DockerClient().client.close()"
-    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    return f"Docker does not answer: {asked.stderr.strip().splitlines()[-1]}" if asked.returncode else None
+    ask = "from testcontainers.core.docker_client import DockerClient; docker = DockerClient().client"
+    if image is not None:
+        ask += f"; docker.images.get({image!r})"
+    asked = subprocess.run(
+        [sys.executable, "-c", f"{ask}; docker.close()"], capture_output=True, text=True, check=False
+    )
+    return asked.stderr.strip().splitlines()[-1] if asked.returncode else None

@@ -12,6 +12,7 @@ from agentmem_store.database import Database
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
 from tests.conftest import container_server
+from tests.servers import CONTAINER_IMAGE, why_no_docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The container of this run, else one of its own."""
+    """The container of this run, else one of its own where the image is there: an ordinary run pulls none."""
     if request.config.getoption("--postgres") == "container":
         yield request.getfixturevalue("server")
-    else:
-        with container_server() as dsn:
-            yield dsn
+        return
+    if reason := why_no_docker(image=CONTAINER_IMAGE):
+        pytest.skip(f"no container of {CONTAINER_IMAGE} here: {reason}")
+    with container_server() as dsn:
+        yield dsn
 
 
 async def test_a_database_in_a_container_is_migrated_written_and_read(empty_database: str) -> None:

@@ -31,7 +31,7 @@ async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -
 
 
 async def skip_where_arrays_are_filters(connection: asyncpg.Connection[Any]) -> None:
-    """Skip where a plan made on an empty table may apply `id = ANY (…)` as a filter, not as the condition of an index."""
+    """Skip where a plan made on an empty table may apply `id = ANY (…)` as a filter and not in the index."""
     if connection.get_server_version().major < _ARRAYS_IN_INDEX:
         pytest.skip(f"before PostgreSQL {_ARRAYS_IN_INDEX} such plans are right from the first ANALYZE on, not before")
 
