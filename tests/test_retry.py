@@ -19,6 +19,7 @@ from agentmem_store.database import Database
 from agentmem_store.models.agents import AgentChanges, NewAgent
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import agents, organizations
+from agentmem_store.retry import _was_committed
 from tests.proxy import Proxy, proxied
 
 if TYPE_CHECKING:
@@ -254,3 +255,18 @@ async def test_round_trips(cut: tuple[Proxy, Scope]) -> None:
     assert await trips(agents.get(scope, agent.id)) == 1
     assert await trips(agents.update(scope, agent.id, AgentChanges(name="z"))) == 1
     assert await trips(transaction()) == 3
+
+
+async def test_the_fate_of_a_transaction_is_asked_for(db: Database) -> None:
+    connection = await connect.connect(db.dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    transaction_id = await connection.fetchval("SELECT pg_current_xact_id()::text")
+    unknown = errors.CommitUnknown("made up")
+
+    with pytest.raises(errors.CommitUnknown):  # still in progress, however often it is asked
+        await _was_committed(db._executor, transaction_id, unknown, QUICK)
+    await transaction.rollback()
+    await connection.close()
+    assert not await _was_committed(db._executor, transaction_id, unknown, QUICK)
+    assert not await _was_committed(db._executor, "9" * 15, unknown, QUICK), "an id the server has not come to"
