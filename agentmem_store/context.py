@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_count, check_limit, check_text, check_uuid
+from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, parse
 from agentmem_store.statements import context as statements
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def assemble(
         token_budget: tokens that the messages may take together; 0 for no messages.
         user_id: only messages exchanged with this user, and memories of this user or of none.
         group_id: only messages of this thread.
-        query: what to search the agent's memories for; None for no memories.
+        query: what to search the agent's memories for, as in `memories.search`; None for no memories.
         message_limit: messages at most, 1 to 1,000.
         memory_limit: memories at most, 1 to 1,000.
 
@@ -52,6 +53,7 @@ async def assemble(
         check_uuid(user_id, "user_id")
     if group_id is not None:
         check_text(group_id, "group_id")
+    asked = None if query is None else parse(query)
     row = await scope.fetch_optional(
         statements.ASSEMBLE.of(user_id, group_id),
         agent_id,
@@ -59,8 +61,11 @@ async def assemble(
         group_id,
         check_count(token_budget, "token_budget"),
         check_limit(message_limit, "message_limit"),
-        None if query is None else check_text(query, "query"),
+        None if asked is None else asked.words,
         check_limit(memory_limit, "memory_limit"),
+        [] if asked is None else asked.phrases,
+        [] if asked is None else asked.excluded,
+        CANDIDATES if user_id is None else FILTERED_CANDIDATES,
     )
     if row is None:
         raise errors.NotFound("agent")

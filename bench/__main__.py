@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…]`: crud, batch, memory, concurrent; all by default. QUICK=1 for fewer rounds."""
+"""`python -m bench [NAME…]`: crud, batch, memory, concurrent; all by default. QUICK=1: fewer rounds. Or `retrieval`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from agentmem_store import PRODUCTION, Database
 from agentmem_store.config import default_dsn
+from bench import retrieval
 from bench.benchmarks import BENCHMARKS, prepare
 from bench.timing import Timing, interleave
 
@@ -65,6 +66,9 @@ def table(title: str, timings: list[Timing]) -> Table:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["retrieval"]:
+        asyncio.run(retrieval.main(sys.argv[2:]))
+        sys.exit()
     asked = sys.argv[1:] or list(BENCHMARKS)
     unknown = [name for name in asked if name not in BENCHMARKS]
     if unknown:

@@ -2,13 +2,53 @@
 
 CREATE SCHEMA agentmem;
 
+CREATE FUNCTION agentmem.search_fold(body text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN lower(body) WHEN ((lower('Ж'::text) <> 'ж'::text) AND (body ~ '[À-ÖØ-ÞĀ-ɎΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'::text)) THEN replace(replace(NORMALIZE(translate(lower(NORMALIZE(body, NFKD)), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖÆÐØÞŁĐĦŊŒƏҐҒҖҚҢҮҰҲҺӘӨ'::text, 'αβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆæðøþłđħŋœəґғҗқңүұҳһәө'::text), NFC), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) WHEN (regexp_replace(body, '[，。！？：；（）、…]+'::text, ' '::text, 'g'::text) IS NFKC NORMALIZED) THEN replace(replace(lower(body), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) ELSE replace(replace(lower(NORMALIZE(body, NFKC)), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) END;
+
+CREATE FUNCTION agentmem.search_pairs(folded text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT array_to_tsvector((array_remove(run.characters, ' '::text) || run.pairs)) AS array_to_tsvector FROM (SELECT split.characters, (SELECT array_agg((pair.one || pair.next)) AS array_agg FROM UNNEST(split.characters, split.characters[2:]) pair(one, next) WHERE ((pair.one <> ' '::text) AND (pair.next <> ' '::text))) AS pairs FROM (SELECT string_to_array(regexp_replace(search_pairs.folded, '[^\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]+'::text, ' '::text, 'g'::text), NULL::text) AS characters OFFSET 0) split) run);
+
+CREATE FUNCTION agentmem.search_spaced(folded text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN regexp_replace(folded, '[<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF-]+'::text, ' '::text, 'g'::text);
+
+CREATE FUNCTION agentmem.search_unaccented(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN translate(replace(NORMALIZE(regexp_replace(NORMALIZE(words, NFD), '(?<=[a-zα-ω])[\u0300-\u036F]+|[\u0591-\u05BD\u05BF-\u05C7\u0640\u064B-\u065F\u0670]'::text, ''::text, 'g'::text), NFC), 'ß'::text, 'ss'::text), 'øłđðħıæœ'::text, 'olddhiao'::text);
+
+CREATE FUNCTION agentmem.search_words(language text, words text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE language WHEN 'english'::text THEN to_tsvector('english'::regconfig, words) WHEN 'german'::text THEN to_tsvector('german'::regconfig, words) WHEN 'french'::text THEN to_tsvector('french'::regconfig, words) WHEN 'spanish'::text THEN to_tsvector('spanish'::regconfig, words) WHEN 'italian'::text THEN to_tsvector('italian'::regconfig, words) WHEN 'portuguese'::text THEN to_tsvector('portuguese'::regconfig, words) WHEN 'russian'::text THEN to_tsvector('russian'::regconfig, words) WHEN 'arabic'::text THEN to_tsvector('arabic'::regconfig, words) WHEN 'armenian'::text THEN to_tsvector('armenian'::regconfig, words) WHEN 'basque'::text THEN to_tsvector('basque'::regconfig, words) WHEN 'catalan'::text THEN to_tsvector('catalan'::regconfig, words) WHEN 'danish'::text THEN to_tsvector('danish'::regconfig, words) WHEN 'dutch'::text THEN to_tsvector('dutch'::regconfig, words) WHEN 'finnish'::text THEN to_tsvector('finnish'::regconfig, words) WHEN 'greek'::text THEN to_tsvector('greek'::regconfig, words) WHEN 'hindi'::text THEN to_tsvector('hindi'::regconfig, words) WHEN 'hungarian'::text THEN to_tsvector('hungarian'::regconfig, words) WHEN 'indonesian'::text THEN to_tsvector('indonesian'::regconfig, words) WHEN 'irish'::text THEN to_tsvector('irish'::regconfig, words) WHEN 'lithuanian'::text THEN to_tsvector('lithuanian'::regconfig, words) WHEN 'nepali'::text THEN to_tsvector('nepali'::regconfig, words) WHEN 'norwegian'::text THEN to_tsvector('norwegian'::regconfig, words) WHEN 'romanian'::text THEN to_tsvector('romanian'::regconfig, words) WHEN 'serbian'::text THEN to_tsvector('serbian'::regconfig, words) WHEN 'swedish'::text THEN to_tsvector('swedish'::regconfig, words) WHEN 'tamil'::text THEN to_tsvector('tamil'::regconfig, words) WHEN 'turkish'::text THEN to_tsvector('turkish'::regconfig, words) WHEN 'yiddish'::text THEN to_tsvector('yiddish'::regconfig, words) ELSE to_tsvector('simple'::regconfig, words) END;
+
+CREATE FUNCTION agentmem.search_lexemes(language text, folded text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (CASE WHEN (folded ~ '[à-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]'::text) THEN (agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded))) || agentmem.search_words(language, regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)'::text, ' '::text, 'g'::text))) ELSE agentmem.search_words(language, agentmem.search_spaced(folded)) END || CASE WHEN (folded ~ '[\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]'::text) THEN agentmem.search_pairs(folded) ELSE ''::tsvector END);
+
+CREATE FUNCTION agentmem.search_marks(owners uuid[]) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT array_to_tsvector(COALESCE(array_agg(('@'::text || "right"((owner.owner)::text, 12))), '{}'::text[])) AS array_to_tsvector FROM unnest(array_remove(search_marks.owners, NULL::uuid)) owner(owner));
+
+CREATE FUNCTION agentmem.search_term(lexeme text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((''''::text || replace(replace(lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+
+CREATE FUNCTION agentmem.search_owned(owners uuid[]) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (string_agg((agentmem.search_term(mark.lexeme))::text, ' & '::text))::tsquery AS string_agg FROM unnest(agentmem.search_marks(search_owned.owners)) mark(lexeme, positions, weights));
+
+CREATE FUNCTION agentmem.search_parts(content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (SELECT string_agg((part.text #>> '{}'::text[]), ' '::text ORDER BY part.place) AS string_agg FROM (SELECT element.place, CASE jsonb_typeof(element.value) WHEN 'object'::text THEN (element.value -> 'text'::text) ELSE element.value END AS text FROM jsonb_array_elements(search_parts.content) WITH ORDINALITY element(value, place)) part WHERE (jsonb_typeof(part.text) = 'string'::text));
+
 CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (CASE language WHEN 'english'::text THEN to_tsvector('english'::regconfig, "left"(body, 100000)) WHEN 'german'::text THEN to_tsvector('german'::regconfig, "left"(body, 100000)) WHEN 'french'::text THEN to_tsvector('french'::regconfig, "left"(body, 100000)) WHEN 'spanish'::text THEN to_tsvector('spanish'::regconfig, "left"(body, 100000)) WHEN 'italian'::text THEN to_tsvector('italian'::regconfig, "left"(body, 100000)) WHEN 'portuguese'::text THEN to_tsvector('portuguese'::regconfig, "left"(body, 100000)) WHEN 'russian'::text THEN to_tsvector('russian'::regconfig, "left"(body, 100000)) ELSE to_tsvector('simple'::regconfig, "left"(body, 100000)) END || CASE WHEN (body ~ '[\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]'::text) THEN (to_tsvector('simple'::regconfig, regexp_replace("left"(body, 30000), '([\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]{2})'::text, ' \1 '::text, 'g'::text)) || to_tsvector('simple'::regconfig, regexp_replace(regexp_replace("left"(body, 30000), '(^|[^\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF])[\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]'::text, '\1 '::text, 'g'::text), '([\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]{2})'::text, ' \1 '::text, 'g'::text))) ELSE ''::tsvector END);
+    RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN agentmem.search_words(language, regexp_replace("left"(body, 50000), '[<>&/\\@_+-]+'::text, ' '::text, 'g'::text)) ELSE agentmem.search_lexemes(language, "left"(agentmem.search_fold("left"(body, 50000)), 50000)) END;
 
-CREATE FUNCTION agentmem.search_any(language text, query text) RETURNS tsquery
+CREATE FUNCTION agentmem.search_phrase(language text, phrase text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT (COALESCE(string_agg(((''''::text || replace(replace(term.lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text), ' | '::text), ''::text))::tsquery AS "coalesce" FROM unnest(agentmem.search_vector(search_any.language, search_any.query)) term(lexeme, positions, weights));
+    RETURN (SELECT (string_agg((CASE WHEN (word.rank = 1) THEN ''::text WHEN (word.place > word.previous) THEN ((' <'::text || (word.place - word.previous)) || '> '::text) ELSE ' & '::text END || (agentmem.search_term(word.lexeme))::text), ''::text ORDER BY word.rank))::tsquery AS string_agg FROM (SELECT term.lexeme, place.place, lag(place.place) OVER (ORDER BY place.place, term.lexeme) AS previous, row_number() OVER (ORDER BY place.place, term.lexeme) AS rank FROM (unnest(agentmem.search_vector(search_phrase.language, agentmem.search_unaccented(agentmem.search_fold(search_phrase.phrase)))) term(lexeme, positions, weights) LEFT JOIN LATERAL unnest(term.positions) place(place) ON (true))) word);
 
 CREATE TABLE agentmem.agents (
     organization_id uuid NOT NULL,
@@ -128,7 +168,7 @@ CREATE TABLE agentmem.memories (
     is_deleted boolean DEFAULT false NOT NULL,
     deleted_at timestamp with time zone,
     deleted_by_id uuid,
-    search tsvector GENERATED ALWAYS AS (agentmem.search_vector(language, content)) STORED,
+    search tsvector GENERATED ALWAYS AS ((agentmem.search_vector(language, content) || agentmem.search_marks(ARRAY[organization_id, agent_id, user_id]))) STORED,
     CONSTRAINT memories_access_counts CHECK ((access_count >= 0)),
     CONSTRAINT memories_content_length CHECK (((char_length(content) >= 1) AND (char_length(content) <= 10000000))),
     CONSTRAINT memories_dedup_hash_same CHECK ((dedup_hash = hash)),
@@ -182,7 +222,7 @@ CREATE TABLE agentmem.messages (
     is_deleted boolean DEFAULT false NOT NULL,
     deleted_at timestamp with time zone,
     deleted_by_id uuid,
-    search tsvector GENERATED ALWAYS AS (agentmem.search_vector(language, ((((COALESCE(name, ''::text) || ': '::text) || COALESCE(text, ''::text)) || ' '::text) || COALESCE((content)::text, ''::text)))) STORED,
+    search tsvector GENERATED ALWAYS AS ((agentmem.search_vector(language, ((COALESCE((name || ': '::text), ''::text) || COALESCE(text, ''::text)) || COALESCE((' '::text || agentmem.search_parts(content)), ''::text))) || agentmem.search_marks(ARRAY[agent_id, user_id]))) STORED,
     CONSTRAINT messages_content_array CHECK ((jsonb_typeof(content) = 'array'::text)),
     CONSTRAINT messages_deleted_at_set CHECK ((is_deleted = (deleted_at IS NOT NULL))),
     CONSTRAINT messages_group_id_length CHECK (((char_length(group_id) >= 1) AND (char_length(group_id) <= 255))),
@@ -236,6 +276,17 @@ CREATE TABLE agentmem.schema_migrations (
     CONSTRAINT schema_migrations_checksum_check CHECK ((length(checksum) = 64)),
     CONSTRAINT schema_migrations_duration_ms_check CHECK ((duration_ms >= 0)),
     CONSTRAINT schema_migrations_version_check CHECK ((version > 0))
+);
+
+CREATE TABLE agentmem.term_frequencies (
+    organization_id uuid NOT NULL,
+    source text NOT NULL,
+    lexeme text NOT NULL,
+    agent_id uuid NOT NULL,
+    frequency bigint NOT NULL,
+    refreshed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT term_frequencies_frequency_counts CHECK ((frequency >= 1)),
+    CONSTRAINT term_frequencies_source_known CHECK ((source = ANY (ARRAY['messages'::text, 'memories'::text])))
 );
 
 CREATE TABLE agentmem.tools (
@@ -332,6 +383,9 @@ ALTER TABLE ONLY agentmem.organizations
 ALTER TABLE ONLY agentmem.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (track, version);
 
+ALTER TABLE ONLY agentmem.term_frequencies
+    ADD CONSTRAINT term_frequencies_pkey PRIMARY KEY (organization_id, source, lexeme, agent_id);
+
 ALTER TABLE ONLY agentmem.tools_agents
     ADD CONSTRAINT tools_agents_pkey PRIMARY KEY (organization_id, agent_id, tool_id);
 
@@ -393,6 +447,8 @@ CREATE INDEX organizations_by_name ON agentmem.organizations USING btree (name, 
 
 CREATE INDEX organizations_to_purge ON agentmem.organizations USING btree (purged_at, deleted_at) WHERE is_deleted;
 
+CREATE INDEX term_frequencies_by_agent ON agentmem.term_frequencies USING btree (organization_id, agent_id);
+
 CREATE INDEX tools_agents_by_tool ON agentmem.tools_agents USING btree (organization_id, tool_id);
 
 CREATE INDEX tools_by_age ON agentmem.tools USING btree (organization_id, created_at DESC, id DESC) WHERE (NOT is_deleted);
@@ -449,6 +505,9 @@ ALTER TABLE ONLY agentmem.messages
 
 ALTER TABLE ONLY agentmem.messages
     ADD CONSTRAINT messages_user_fkey FOREIGN KEY (organization_id, user_id) REFERENCES agentmem.users(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agentmem.term_frequencies
+    ADD CONSTRAINT term_frequencies_agent_fkey FOREIGN KEY (organization_id, agent_id) REFERENCES agentmem.agents(organization_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agentmem.tools_agents
     ADD CONSTRAINT tools_agents_agent_fkey FOREIGN KEY (organization_id, agent_id) REFERENCES agentmem.agents(organization_id, id) ON DELETE CASCADE;

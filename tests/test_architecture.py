@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up. A module may import those of its own line and of the lines before it.
 LAYERS = [
     ["errors"],
-    ["blocking", "config", "inputs", "embedded"],
+    ["blocking", "config", "inputs", "search_query", "embedded"],
     ["connect", "query", "models"],
     ["migrations", "telemetry", "statements"],
     ["pool"],

@@ -165,6 +165,8 @@ class MemoryHit(pydantic.BaseModel):
         memory: the memory.
         score: how well it answers; higher is better, comparable within one search only.
         parts: what the score is made of, by name.
+        highlights: where the words asked for stand in its content, as (start, end) in characters; empty if not asked
+            for.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
@@ -172,6 +174,7 @@ class MemoryHit(pydantic.BaseModel):
     memory: Memory
     score: float
     parts: dict[str, float]
+    highlights: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
 
 
 class _BesideMemory(pydantic.BaseModel):

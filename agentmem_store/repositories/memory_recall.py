@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_limit, check_text, check_uuid, check_uuids, json_text
 from agentmem_store.models.memories import MetadataFilter
 from agentmem_store.page import Page, list_page
+from agentmem_store.repositories.search_terms import highlights
+from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, parse
 from agentmem_store.statements import memories, memory_recall
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from agentmem_store.scope import Scope
 
 __all__ = ["count", "list", "most_important", "recently_accessed", "search", "touch"]
-
-_QUERY_LENGTH: Final = 10_000
 
 
 async def list(
@@ -86,26 +86,39 @@ async def search(
     level: str | None = None,
     metadata: MetadataFilter | None = None,
     limit: int = 10,
+    highlight: bool = False,
 ) -> builtins.list[MemoryHit]:
-    """Find memories in which any word of the query occurs, best first. A query without such a word finds nothing.
+    """Find memories in which any word of the query occurs, best first; of equally good ones the oldest first.
+
+    Each word counts by how rare it is; the language's commonest ("the", "is") do not count at all, so a query of such
+    words finds nothing. Words that the best have in common count a little. The first 50,000 characters of a content are
+    searched. One round trip.
 
     Args:
-        query: words in any language, at most 10,000 characters; nothing in it is an operator.
-        agent_id: only those of this agent.
-        user_id: only those about this user.
-        memory_type: only those of exactly this type.
-        memory_scope: only those of exactly this scope.
-        level: only those of exactly this level.
-        metadata: only those whose metadata matches.
+        query: words in any language, at most 10,000 characters. A "phrase" must occur, and a -word or a -"phrase"
+            must not. Nothing that is typed is an error.
+        agent_id: only memories of this agent.
+        user_id: only memories about this user.
+        memory_type: only memories of exactly this type.
+        memory_scope: only memories of exactly this scope.
+        level: only memories of exactly this level.
+        metadata: only memories whose metadata matches.
         limit: how many, 1 to 1,000.
+        highlight: whether to say where the words stand; one more round trip.
 
     Raises:
         ValidationError: the query, the limit or a filter is not such.
     """
-    words = check_text(query, "query", most=_QUERY_LENGTH)
+    words, phrases, excluded = parse(query)
     filters = _filters(memory_type, memory_scope, level, metadata)
-    args = (check_limit(limit), *_whose(agent_id, user_id), *filters, words)
-    return [found.hit() for found in await scope.fetch_all(memory_recall.SEARCH, *args)]
+    whose = _whose(agent_id, user_id)
+    enough = CANDIDATES if (whose[1], *filters) == (None,) * 5 else FILTERED_CANDIDATES
+    args = (check_limit(limit), *whose, *filters, words, phrases, excluded, enough)
+    hits = [found.hit() for found in await scope.fetch_all(memory_recall.SEARCH, *args)]
+    if not highlight:
+        return hits
+    spans = await highlights(scope, words, [hit.memory.content for hit in hits])
+    return [hit.model_copy(update={"highlights": found}) for hit, found in zip(hits, spans, strict=True)]
 
 
 async def most_important(scope: Scope, agent_id: UUID, *, limit: int = 10) -> builtins.list[Memory]:

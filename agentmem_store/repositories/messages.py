@@ -26,6 +26,7 @@ from agentmem_store.repositories.changing import (
 )
 from agentmem_store.repositories.message_append import append, create
 from agentmem_store.repositories.message_batches import create_many
+from agentmem_store.repositories.message_search import search
 from agentmem_store.statements import messages as statements
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from agentmem_store.models.messages import Message, MessageChanges, MessageHit
+    from agentmem_store.models.messages import Message, MessageChanges
     from agentmem_store.query import Query
     from agentmem_store.scope import Scope
 
@@ -200,27 +201,6 @@ async def around(
 async def count(scope: Scope, agent_id: UUID, *, user_id: UUID | None = None, group_id: str | None = None) -> int:
     """Count an agent's messages, or those of one user or thread."""
     return await scope.fetch_one(statements.COUNT.of(user_id, group_id), *_thread(agent_id, user_id, group_id))
-
-
-async def search(
-    scope: Scope,
-    agent_id: UUID,
-    query: str,
-    *,
-    limit: int = 10,
-    user_id: UUID | None = None,
-    group_id: str | None = None,
-) -> builtins.list[MessageHit]:
-    """Find messages in which any word of the query occurs, best first.
-
-    Args:
-        query: words in any language; nothing in it is an operator.
-        limit: how many, 1 to 1,000.
-        user_id: only those exchanged with this user.
-        group_id: only those of this thread.
-    """
-    args = (*_thread(agent_id, user_id, group_id), check_text(query, "query"), check_limit(limit))
-    return await scope.fetch_all(statements.SEARCH.of(user_id, group_id), *args)
 
 
 async def trim(

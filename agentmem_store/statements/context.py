@@ -6,7 +6,7 @@ from typing import Final, LiteralString
 
 from agentmem_store.models.context import AgentDetails, ContextRow
 from agentmem_store.query import Query
-from agentmem_store.statements import agents, blocks, memories, messages, tools
+from agentmem_store.statements import agents, blocks, memories, memory_recall, messages, search, tools
 from agentmem_store.statements.threads import by_thread
 from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USER
 
@@ -52,7 +52,8 @@ _TOKENS: Final[LiteralString] = """coalesce(
                       )"""
 
 # $2 the agent, $3 the user, $4 the group; $5 the budget in tokens, $6 messages at most, $7 the words or NULL,
-# $8 memories at most. The newest messages as long as their sum is within the budget.
+# $8 memories at most, $9 phrases, $10 what is excluded, $11 how many
+# candidates where frequencies are known. The newest messages as long as their sum is within the budget.
 ASSEMBLE: Final = by_thread("context.assemble", ContextRow, """
 SELECT """ + agents.COLUMNS + """,
        """ + _BLOCKS + """,
@@ -77,19 +78,26 @@ SELECT """ + agents.COLUMNS + """,
            ) AS r
        ) AS messages,
        (
-           SELECT coalesce(json_agg(r ORDER BY r.rank DESC, r.created_at DESC, r.id DESC), '[]')
+           SELECT coalesce(json_agg(r ORDER BY r.rank DESC, r.id), '[]')
            FROM (
-               SELECT """ + memories.COLUMNS + """,
-                      ts_rank(m.search, asked.terms)::double precision AS rank
-               FROM (
-                   SELECT agentmem.search_any(o.language, $7::text) AS terms
+               WITH asked AS MATERIALIZED (
+                   SELECT o.language,
+                          ARRAY[$1, $2]::uuid[] AS owners,
+                          $7::text              AS words,
+                          $9::text[]            AS phrases,
+                          $10::text[]           AS excluded,
+                          $11::integer          AS enough,
+                          $8::bigint            AS most
                    FROM agentmem.organizations AS o
                    WHERE o.id = $1 AND $7::text IS NOT NULL
-               ) AS asked
-               JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.agent_id = $2 AND m.search @@ asked.terms
-               WHERE ($3::uuid IS NULL OR m.user_id IS NULL OR m.user_id = $3)
-                 AND """ + memories.VISIBLE + """
-               ORDER BY rank DESC, m.created_at DESC, m.id DESC
-               LIMIT $8
+               ),""" + search.terms("memories", "f.agent_id = $2") + "," + search.candidates(
+                   "id", "agentmem.memories", """NOT m.is_deleted
+      AND (m.agent_id = $2 AND ($3::uuid IS NULL OR m.user_id IS NULL OR m.user_id = $3)) IS TRUE""") + "," + (
+                   search.scored("id", "agentmem.memories") + "," + memory_recall.FOUND) + """
+               SELECT """ + memories.COLUMNS + """,
+                      f.score AS rank
+               FROM found AS f
+               JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
+               WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
            ) AS r
        ) AS memories""" + _FROM_AGENT)

@@ -6,37 +6,16 @@ from typing import Final, LiteralString
 
 from agentmem_store.models.memories import Memory, RankedMemory
 from agentmem_store.query import Query
+from agentmem_store.statements import search
 from agentmem_store.statements.memories import COLUMNS, VISIBLE
+from agentmem_store.statements.metadata import has_metadata
 
-# $5 … $8, NULL where not asked for. The filter of metadata is one JSON text; `->` and the comparison are jsonb's own,
-# so that numbers compare as numbers. What does not depend on the row is a subselect: it is read once, not per row.
+# $5 … $8, NULL where not asked for.
 _FILTERS: Final[LiteralString] = """
   AND ($5::text IS NULL OR m.memory_type = $5)
   AND ($6::text IS NULL OR m.scope = $6)
   AND ($7::text IS NULL OR m.level = $7)
-  AND ($8::text IS NULL OR (
-          m.metadata @> (SELECT $8::jsonb -> 'contains')
-          AND m.metadata ?& ARRAY(SELECT jsonb_array_elements_text($8::jsonb -> 'exists'))
-          AND NOT EXISTS (
-              SELECT
-              FROM jsonb_each((SELECT $8::jsonb -> 'any_of')) AS f (key, choices)
-              WHERE NOT EXISTS (
-                        SELECT
-                        FROM jsonb_array_elements(f.choices) AS c (choice)
-                        WHERE c.choice = m.metadata -> f.key
-                    )
-          )
-          AND NOT EXISTS (
-              SELECT
-              FROM jsonb_each((SELECT $8::jsonb -> 'ranges')) AS f (key, ends)
-              WHERE (
-                        jsonb_typeof(m.metadata -> f.key)
-                        = jsonb_typeof(coalesce(nullif(f.ends -> 0, 'null'), f.ends -> 1))
-                        AND (f.ends -> 0 = 'null' OR m.metadata -> f.key >= f.ends -> 0)
-                        AND (f.ends -> 1 = 'null' OR m.metadata -> f.key <= f.ends -> 1)
-                    ) IS NOT TRUE
-          )
-      ))"""
+  AND """ + has_metadata("$8")
 
 _PAGE: Final[LiteralString] = """
   AND (m.created_at, m.id) < ($3, $4)
@@ -100,20 +79,48 @@ ORDER BY m.last_accessed DESC, m.id DESC
 LIMIT $3
 """)
 
-# $2 how many, $3 the agent, $4 the user, $5 … $8 as above, $9 the words.
+# The best of `scored` that are visible. A scalar subquery is one probe of the key for each row, in the order of the
+# scores until there are enough, whatever the planner knew of the table; a join may read the tenant's rows for each.
+FOUND: Final[LiteralString] = """
+found AS MATERIALIZED (
+    SELECT best.id, best.score
+    FROM (
+        SELECT s.id, s.score
+        FROM scored AS s
+        ORDER BY s.score DESC, s.id
+        OFFSET 0
+    ) AS best
+    WHERE (
+              SELECT """ + VISIBLE + """
+              FROM agentmem.memories AS m
+              WHERE m.organization_id = $1 AND m.id = best.id
+          )
+    LIMIT (SELECT asked.most FROM asked)
+)"""
+
+# $2 how many, $3 the agent, $4 the user, $5 … $8 as above; $9 the words, $10 phrases, $11 what is excluded, $12 how
+# many candidates where frequencies are known.
 SEARCH: Final = Query("memories.search", RankedMemory, """
-WITH asked AS (
-    SELECT agentmem.search_any(o.language, $9) AS terms
+WITH asked AS MATERIALIZED (
+    SELECT o.language,
+           ARRAY[$1, $3, $4]::uuid[] AS owners,
+           $9::text                  AS words,
+           $10::text[]               AS phrases,
+           $11::text[]               AS excluded,
+           $12::integer              AS enough,
+           $2::bigint                AS most
     FROM agentmem.organizations AS o
     WHERE o.id = $1 AND o.deleted_at IS NULL
-)
+),""" + search.terms("memories", "($3::uuid IS NULL OR f.agent_id = $3)") + "," + search.candidates(
+    "id", "agentmem.memories", """NOT m.is_deleted
+      AND (
+          ($3::uuid IS NULL OR m.agent_id = $3)
+          AND ($4::uuid IS NULL OR m.user_id = $4)""" + _FILTERS + """
+      ) IS TRUE""") + "," + search.scored("id", "agentmem.memories") + "," + FOUND + """
 SELECT """ + COLUMNS + """,
-       ts_rank(m.search, asked.terms)::double precision AS rank
-FROM asked
-JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.search @@ asked.terms
-WHERE ($3::uuid IS NULL OR m.agent_id = $3)
-  AND ($4::uuid IS NULL OR m.user_id = $4)
-  AND """ + VISIBLE + _FILTERS + """
-ORDER BY rank DESC, m.created_at DESC, m.id DESC
-LIMIT $2
+       f.score AS rank
+FROM found AS f
+JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
+WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+ORDER BY rank DESC, m.id
 """)

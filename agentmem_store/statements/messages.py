@@ -6,7 +6,7 @@ from typing import Final, LiteralString
 from uuid import UUID
 
 from agentmem_store.models.base import Refusal
-from agentmem_store.models.messages import Message, MessageHit
+from agentmem_store.models.messages import Message
 from agentmem_store.query import Query
 from agentmem_store.statements.threads import by_thread
 from agentmem_store.statements.visibility import LIVING_AGENT, LIVING_ORGANIZATION
@@ -249,24 +249,6 @@ trimmed AS (
 )
 SELECT count(*)
 FROM trimmed
-""")
-
-# $5 the words, $6 the limit.
-SEARCH: Final = by_thread("messages.search", MessageHit, """
-WITH asked AS (
-    SELECT agentmem.search_any(o.language, $5) AS terms
-    FROM agentmem.organizations AS o
-    WHERE o.id = $1 AND NOT o.is_deleted
-)
-SELECT """ + COLUMNS + """,
-       ts_rank(m.search, asked.terms)::double precision AS score
-FROM asked
-JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.agent_id = $2 AND m.search @@ asked.terms
-WHERE NOT m.is_deleted
-  AND """, """
-  AND """ + _LIVING_PARENTS + """
-ORDER BY score DESC, m.seq DESC
-LIMIT $6
 """)
 
 UPDATE: Final = Query("messages.update", Message, """

@@ -134,11 +134,12 @@ def test_search_shows_the_best_first_on_one_line_each(dsn: str, tmp_path: Path) 
     found = invoke(dsn, "search", "black coffee", "--agent", "bot")
     assert found.exit_code == 0
     lines = rows(found.stdout)[3:]
-    assert len(lines) == 2
+    assert len(lines) == 4, "two with the words, and what was said beside them"
     assert {tuple(line[1:4]) for line in lines if "Mei" in line} == {("2026-03-02", "18:04", "Mei")}
     assert "coffee strong [31m[bold] and long" in found.stdout
     assert "\x1b" not in found.stdout
-    assert float(lines[0][0]) >= float(lines[1][0])
+    scores = [float(line[0]) for line in lines]
+    assert scores == sorted(scores, reverse=True)
 
     chinese = invoke(dsn, "search", "绿茶", "--agent", "bot", "--org", "Acme", "--limit", "1")
     assert "我喜欢喝绿茶" in chinese.stdout

@@ -1,59 +1,217 @@
 -- Full-text search over messages and memories, in any script, with nothing but what every server has.
 -- Rewrites messages and memories for their generated columns: on a full database expect a lock for the time of a copy.
+-- Every function is immutable and reads nothing, so a generated column may use it and a sharded table can keep it.
+-- None of them depends on lc_ctype: in a database with the locale C they find the same. The encoding has to be UTF8.
 
--- The lexemes of a text. Words are stemmed by the language; runs of scripts that put no spaces between words (Chinese,
--- Japanese, Korean, Thai) become overlapping pairs of characters, and single ones. Two passes of a regular expression
--- make the pairs: one from the first character of each run, one from the second.
--- Configurations are literals: language::regconfig would not be immutable and could not stand in an index.
-CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
+-- The words of a text, stemmed by its language; a language that is not listed is only split into words.
+-- Configurations are literals: language::regconfig would not be immutable and could not stand in a generated column.
+CREATE FUNCTION agentmem.search_words(language text, words text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE language
-           WHEN 'english'    THEN to_tsvector('pg_catalog.english', left(body, 100000))
-           WHEN 'german'     THEN to_tsvector('pg_catalog.german', left(body, 100000))
-           WHEN 'french'     THEN to_tsvector('pg_catalog.french', left(body, 100000))
-           WHEN 'spanish'    THEN to_tsvector('pg_catalog.spanish', left(body, 100000))
-           WHEN 'italian'    THEN to_tsvector('pg_catalog.italian', left(body, 100000))
-           WHEN 'portuguese' THEN to_tsvector('pg_catalog.portuguese', left(body, 100000))
-           WHEN 'russian'    THEN to_tsvector('pg_catalog.russian', left(body, 100000))
-           ELSE to_tsvector('pg_catalog.simple', left(body, 100000))
+           WHEN 'english'    THEN to_tsvector('pg_catalog.english', words)
+           WHEN 'german'     THEN to_tsvector('pg_catalog.german', words)
+           WHEN 'french'     THEN to_tsvector('pg_catalog.french', words)
+           WHEN 'spanish'    THEN to_tsvector('pg_catalog.spanish', words)
+           WHEN 'italian'    THEN to_tsvector('pg_catalog.italian', words)
+           WHEN 'portuguese' THEN to_tsvector('pg_catalog.portuguese', words)
+           WHEN 'russian'    THEN to_tsvector('pg_catalog.russian', words)
+           WHEN 'arabic'     THEN to_tsvector('pg_catalog.arabic', words)
+           WHEN 'armenian'   THEN to_tsvector('pg_catalog.armenian', words)
+           WHEN 'basque'     THEN to_tsvector('pg_catalog.basque', words)
+           WHEN 'catalan'    THEN to_tsvector('pg_catalog.catalan', words)
+           WHEN 'danish'     THEN to_tsvector('pg_catalog.danish', words)
+           WHEN 'dutch'      THEN to_tsvector('pg_catalog.dutch', words)
+           WHEN 'finnish'    THEN to_tsvector('pg_catalog.finnish', words)
+           WHEN 'greek'      THEN to_tsvector('pg_catalog.greek', words)
+           WHEN 'hindi'      THEN to_tsvector('pg_catalog.hindi', words)
+           WHEN 'hungarian'  THEN to_tsvector('pg_catalog.hungarian', words)
+           WHEN 'indonesian' THEN to_tsvector('pg_catalog.indonesian', words)
+           WHEN 'irish'      THEN to_tsvector('pg_catalog.irish', words)
+           WHEN 'lithuanian' THEN to_tsvector('pg_catalog.lithuanian', words)
+           WHEN 'nepali'     THEN to_tsvector('pg_catalog.nepali', words)
+           WHEN 'norwegian'  THEN to_tsvector('pg_catalog.norwegian', words)
+           WHEN 'romanian'   THEN to_tsvector('pg_catalog.romanian', words)
+           WHEN 'serbian'    THEN to_tsvector('pg_catalog.serbian', words)
+           WHEN 'swedish'    THEN to_tsvector('pg_catalog.swedish', words)
+           WHEN 'tamil'      THEN to_tsvector('pg_catalog.tamil', words)
+           WHEN 'turkish'    THEN to_tsvector('pg_catalog.turkish', words)
+           WHEN 'yiddish'    THEN to_tsvector('pg_catalog.yiddish', words)
+           ELSE to_tsvector('pg_catalog.simple', words)
+       END;
+
+-- A text in one spelling of each character: compatible forms (full and half width, ligatures) as their plain ones,
+-- composed, lower case. lower() of a database with lc_ctype C knows ASCII alone, which the first condition asks; there
+-- capitals lose their accents by NFD, fold, and get them back by NFC, and those of other alphabets are translated.
+CREATE FUNCTION agentmem.search_fold(body text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+           WHEN octet_length(body) = char_length(body)
+               THEN lower(body)
+           WHEN lower('Ж') <> 'ж' AND body ~ '[À-ÖØ-ÞĀ-ɎΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'
+               THEN replace(replace(normalize(translate(lower(normalize(body, NFKD)), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖÆÐØÞŁĐĦŊŒƏҐҒҖҚҢҮҰҲҺӘӨ', 'αβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆæðøþłđħŋœəґғҗқңүұҳһәө'), NFC), 'ё', 'е'), 'ς', 'σ')
+           WHEN regexp_replace(body, '[，。！？：；（）、…]+', ' ', 'g') IS NFKC NORMALIZED
+               THEN replace(replace(lower(body), 'ё', 'е'), 'ς', 'σ')
+           ELSE replace(replace(lower(normalize(body, NFKC)), 'ё', 'е'), 'ς', 'σ')
+       END;
+
+-- Of a folded text, what is written with spaces: letters of other scripts and symbols become spaces. So do signs of
+-- which the parser would make tags, addresses, paths and signed numbers: their parts are looked for, not the whole.
+CREATE FUNCTION agentmem.search_spaced(folded text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN regexp_replace(folded, '[<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF-]+', ' ', 'g');
+
+-- Words without their accents, in Latin, Greek, Hebrew and Arabic script. In others a mark is part of the letter.
+CREATE FUNCTION agentmem.search_unaccented(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN translate(
+           replace(normalize(
+               regexp_replace(
+                   normalize(words, NFD),
+                   '(?<=[a-zα-ω])[\u0300-\u036F]+|[\u0591-\u05BD\u05BF-\u05C7\u0640\u064B-\u065F\u0670]',
+                   '', 'g'),
+               NFC), 'ß', 'ss'),
+           'øłđðħıæœ', 'olddhiao');
+
+-- Runs of a script without spaces between words (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese, pictographs):
+-- each pair of neighbouring characters, and each character. No parser is asked, so none can disagree.
+CREATE FUNCTION agentmem.search_pairs(folded text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT array_to_tsvector(array_remove(run.characters, ' ') || run.pairs)
+    FROM (
+        SELECT split.characters,
+               (
+                   SELECT array_agg(pair.one || pair.next)
+                   FROM unnest(split.characters, split.characters[2:]) AS pair (one, next)
+                   WHERE pair.one <> ' ' AND pair.next <> ' '
+               ) AS pairs
+        FROM (
+            SELECT string_to_array(regexp_replace(folded, '[^\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]+', ' ', 'g'), NULL) AS characters
+            OFFSET 0
+        ) AS split
+    ) AS run
+);
+
+-- The lexemes of a folded text. A word with accents is there twice, with them (a stemmer may need them) and without
+-- (whoever asks may leave them out).
+CREATE FUNCTION agentmem.search_lexemes(language text, folded text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+           WHEN folded ~ '[à-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]' THEN
+               agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded)))
+               || agentmem.search_words(
+                   language,
+                   regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)', ' ', 'g'))
+           ELSE agentmem.search_words(language, agentmem.search_spaced(folded))
        END
        || CASE
-              WHEN body ~ '[\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]' THEN
-                  to_tsvector(
-                      'pg_catalog.simple',
-                      regexp_replace(
-                          left(body, 30000),
-                          '([\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]{2})',
-                          ' \1 ', 'g'))
-                  || to_tsvector(
-                      'pg_catalog.simple',
-                      regexp_replace(
-                          regexp_replace(
-                              left(body, 30000),
-                              '(^|[^\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF])[\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]',
-                              '\1 ', 'g'),
-                          '([\u0E00-\u0E7F\u1100-\u11FF\u3040-\u30FF\u3400-\u9FFF\uAC00-\uD7AF]{2})',
-                          ' \1 ', 'g'))
+              WHEN folded ~ '[\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]'
+              THEN agentmem.search_pairs(folded)
               ELSE ''::tsvector
           END;
 
--- Any term of a text, as a query. Lexemes pass quoted, so nothing in them is read as an operator. (Not quote_literal: it
--- writes E'' where there is a backslash, which tsquery does not know.)
-CREATE FUNCTION agentmem.search_any(language text, query text) RETURNS tsquery
+-- The lexemes of a text's first 50,000 characters: whatever they are, they stay within the limits of a tsvector.
+CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+           WHEN octet_length(body) = char_length(body) THEN
+               agentmem.search_words(language, regexp_replace(left(body, 50000), '[<>&/\\@_+-]+', ' ', 'g'))
+           ELSE agentmem.search_lexemes(language, left(agentmem.search_fold(left(body, 50000)), 50000))
+       END;
+
+-- The text parts of a message's content: elements that are text, and the text of elements that have one.
+CREATE FUNCTION agentmem.search_parts(content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (
+    SELECT string_agg(part.text #>> '{}', ' ' ORDER BY part.place)
+    FROM (
+        SELECT element.place,
+               CASE jsonb_typeof(element.value) WHEN 'object' THEN element.value -> 'text' ELSE element.value END AS text
+        FROM jsonb_array_elements(content) WITH ORDINALITY AS element (value, place)
+    ) AS part
+    WHERE jsonb_typeof(part.text) = 'string'
+);
+
+-- Whose a row is, as lexemes that no text can contain (the sign @ is taken out of every text): and-ed to a query they
+-- keep the index scan within the owner's rows, however many others have. Should two owners share their twelve digits,
+-- the statement's own conditions decide.
+CREATE FUNCTION agentmem.search_marks(owners uuid[]) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
-    SELECT coalesce(
-               string_agg('''' || replace(replace(term.lexeme, '\', '\\'), '''', '''''') || '''', ' | '), '')::tsquery
-    FROM unnest(agentmem.search_vector(language, query)) AS term
+    SELECT array_to_tsvector(coalesce(array_agg('@' || right(owner::text, 12)), '{}'))
+    FROM unnest(array_remove(owners, NULL)) AS owner
+);
+
+-- One lexeme as a query. It passes quoted, so nothing in it is read as an operator. (Not quote_literal: it writes E''
+-- where there is a backslash, which tsquery does not know.)
+CREATE FUNCTION agentmem.search_term(lexeme text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery;
+
+-- The rows that belong to all of these owners.
+CREATE FUNCTION agentmem.search_owned(owners uuid[]) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT string_agg(agentmem.search_term(mark.lexeme)::text, ' & ')::tsquery
+    FROM unnest(agentmem.search_marks(owners)) AS mark
+);
+
+-- A phrase: its words one after another, as far apart as they stand in it; of scripts without spaces all pairs.
+-- Accents do not count. NULL for a phrase without words.
+CREATE FUNCTION agentmem.search_phrase(language text, phrase text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT string_agg(
+               CASE
+                   WHEN word.rank = 1              THEN ''
+                   WHEN word.place > word.previous THEN ' <' || word.place - word.previous || '> '
+                   ELSE ' & '
+               END
+               || agentmem.search_term(word.lexeme)::text,
+               '' ORDER BY word.rank)::tsquery
+    FROM (
+        SELECT term.lexeme,
+               place,
+               lag(place)   OVER (ORDER BY place, term.lexeme) AS previous,
+               row_number() OVER (ORDER BY place, term.lexeme) AS rank
+        FROM unnest(agentmem.search_vector(language, agentmem.search_unaccented(agentmem.search_fold(phrase)))) AS term
+        LEFT JOIN unnest(term.positions) AS place ON true
+    ) AS word
 );
 
 ALTER TABLE agentmem.messages ADD COLUMN search tsvector
     GENERATED ALWAYS AS (
-        agentmem.search_vector(language, coalesce(name, '') || ': ' || coalesce(text, '') || ' ' || coalesce(content::text, ''))
+        agentmem.search_vector(
+            language,
+            coalesce(name || ': ', '') || coalesce(text, '') || coalesce(' ' || agentmem.search_parts(content), ''))
+        || agentmem.search_marks(ARRAY[agent_id, user_id])
     ) STORED;
 
 ALTER TABLE agentmem.memories ADD COLUMN search tsvector
-    GENERATED ALWAYS AS (agentmem.search_vector(language, content)) STORED;
+    GENERATED ALWAYS AS (
+        agentmem.search_vector(language, content)
+        || agentmem.search_marks(ARRAY[organization_id, agent_id, user_id])
+    ) STORED;
 
 CREATE INDEX messages_search ON agentmem.messages USING gin (search) WHERE NOT is_deleted;
 CREATE INDEX memories_search ON agentmem.memories USING gin (search) WHERE NOT is_deleted;
+
+-- In how many of an agent's rows a lexeme is, for lexemes that are in many; the lexeme '' counts all rows. Approximate
+-- and written by a refresh only: what is missing here is rare, or the agent has few rows, or nobody has refreshed yet.
+CREATE TABLE agentmem.term_frequencies (
+    organization_id uuid        NOT NULL,
+    source          text        NOT NULL,
+    lexeme          text        NOT NULL,
+    agent_id        uuid        NOT NULL,
+    frequency       bigint      NOT NULL,
+    refreshed_at    timestamptz NOT NULL DEFAULT now(),
+
+    CONSTRAINT term_frequencies_pkey             PRIMARY KEY (organization_id, source, lexeme, agent_id),
+    CONSTRAINT term_frequencies_agent_fkey       FOREIGN KEY (organization_id, agent_id)
+        REFERENCES agentmem.agents (organization_id, id) ON DELETE CASCADE,
+    CONSTRAINT term_frequencies_source_known     CHECK (source IN ('messages', 'memories')),
+    CONSTRAINT term_frequencies_frequency_counts CHECK (frequency >= 1)
+);
+
+-- Serves the cascade from agents, and a refresh.
+CREATE INDEX term_frequencies_by_agent ON agentmem.term_frequencies (organization_id, agent_id);
