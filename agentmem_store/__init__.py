@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from agentmem_store import context, errors, migrations
+from agentmem_store import context, errors, migrations, search
 from agentmem_store.config import (
     DEFAULT,
     DEVELOPMENT,
@@ -24,19 +24,29 @@ from agentmem_store.config import (
     PoolConfig,
     RetryConfig,
 )
-from agentmem_store.database import Database
+from agentmem_store.database import Database, DatabaseStats
 from agentmem_store.models.agents import Agent, AgentChanges, NewAgent
 from agentmem_store.models.blocks import Block, BlockChanges, NewBlock
 from agentmem_store.models.context import AgentDetails, Context
+from agentmem_store.models.embeddings import Embedder, EmbeddingModel, Fusion
+from agentmem_store.models.health import Health
 from agentmem_store.models.memories import Memory, MemoryChanges, MemoryHit, MetadataFilter, NewMemory
-from agentmem_store.models.messages import Message, MessageChanges, MessageHit, NewMessage
+from agentmem_store.models.messages import (
+    Message,
+    MessageChanges,
+    MessageFilter,
+    MessageHit,
+    Neighbours,
+    NewMessage,
+)
 from agentmem_store.models.organizations import NewOrganization, Organization, OrganizationChanges
 from agentmem_store.models.tools import NewTool, Tool, ToolChanges
 from agentmem_store.models.users import NewUser, User, UserChanges
 from agentmem_store.page import Page
-from agentmem_store.repositories import agents, blocks, memories, messages, organizations, tools, users
+from agentmem_store.repositories import agents, blocks, embeddings, memories, messages, organizations, tools, users
 from agentmem_store.repositories.changing import Edit
 from agentmem_store.scope import Root, Scope
+from agentmem_store.telemetry import QueryStats
 
 __all__ = [
     "DEFAULT",
@@ -53,14 +63,21 @@ __all__ = [
     "BlockChanges",
     "Context",
     "Database",
+    "DatabaseStats",
     "Edit",
+    "Embedder",
+    "EmbeddingModel",
+    "Fusion",
+    "Health",
     "Memory",
     "MemoryChanges",
     "MemoryHit",
     "Message",
     "MessageChanges",
+    "MessageFilter",
     "MessageHit",
     "MetadataFilter",
+    "Neighbours",
     "NewAgent",
     "NewBlock",
     "NewMemory",
@@ -72,6 +89,7 @@ __all__ = [
     "OrganizationChanges",
     "Page",
     "PoolConfig",
+    "QueryStats",
     "RetryConfig",
     "Root",
     "Scope",
@@ -82,11 +100,13 @@ __all__ = [
     "agents",
     "blocks",
     "context",
+    "embeddings",
     "errors",
     "memories",
     "messages",
     "migrations",
     "organizations",
+    "search",
     "tools",
     "users",
 ]

@@ -2,7 +2,8 @@
 
 DIR holds, at any depth, N.messages.jsonl (role, name, content, created_at, metadata.turn) and N.questions.jsonl
 (question, evidence: the turns that answer it). Each pair of files becomes an agent, each line a message and a memory.
-A memory reads "name: content" where the script has spaces, else content alone.
+A memory reads "name: content" where the script has spaces, else content alone. Where their vectors lie beside them
+(see `by_vector`), they are searched by these too.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ from agentmem_store import (
     agents,
     memories,
     messages,
+    migrations,
     organizations,
 )
 from agentmem_store.config import default_dsn
+from agentmem_store.models.embeddings import Fusion
 from agentmem_store.models.messages import Neighbours
 from agentmem_store.query import Query
+from bench import by_vector
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     Method = Callable[[Scope, "Conversation", str], Awaitable[Sequence[UUID]]]
 
 DEPTH: Final = 20
+_FUSED: Final = 100
 FIGURES: Final = ("recall@5", "recall@10", "recall@20", "mrr")
 _SPACELESS: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _EACH_WORD: Final[LiteralString] = """
@@ -64,13 +69,18 @@ _ANY_WORD: Final[LiteralString] = _EACH_WORD.replace(
 
 @dataclass(frozen=True)
 class Conversation:
-    """One pair of files: what is stored, and what is asked of it. Ids of messages and memories are the same."""
+    """One pair of files: what is stored, and what is asked of it. Ids of messages and memories are the same.
+
+    `vectors` are those of the turns, and `asked` has those of the questions by their text; without them, None and none.
+    """
 
     name: str
     turns: list[dict[str, Any]]
     questions: list[dict[str, Any]]
     agent_id: UUID = field(default_factory=uuid7)
     ids: dict[str, UUID] = field(default_factory=dict[str, UUID])
+    vectors: Any = None
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def evidence(self, question: dict[str, Any]) -> set[UUID]:
         return {self.ids[turn] for turn in question["evidence"] if turn in self.ids}
@@ -81,16 +91,24 @@ def conversations(data: Path) -> list[Conversation]:
     return [_read(path, data) for path in sorted(data.rglob("*.messages.jsonl"))]
 
 
-async def measure(scope: Scope, asked: list[Conversation]) -> dict[str, dict[str, dict[str, float]]]:
-    """Store conversations and ask their questions; return the figures by method and file, "all FOLDER" for a folder."""
+async def measure(
+    scope: Scope, asked: list[Conversation], methods: Sequence[str] | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Store conversations and ask their questions; return the figures by method and file, "all FOLDER" for a folder.
+
+    Args:
+        methods: names in `METHODS`; None for all.
+    """
     found: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for conversation in asked:
         await _store(scope, conversation)
         for question in conversation.questions:
             if not (evidence := conversation.evidence(question)):
                 continue
-            for name, method in METHODS.items():
-                figures = _figures(await method(scope, conversation, question["question"]), evidence)
+            for name in METHODS if methods is None else methods:
+                if name in _BY_VECTOR and not conversation.asked:
+                    continue
+                figures = _figures(await METHODS[name](scope, conversation, question["question"]), evidence)
                 for group in (conversation.name, f"all {conversation.name.rpartition('/')[0]}"):
                     found[name][group].append(figures)
     return {method: {group: _means(rows) for group, rows in groups.items()} for method, groups in found.items()}
@@ -102,13 +120,17 @@ def _read(path: Path, data: Path) -> Conversation:
 
     questions = path.with_name(path.name.replace(".messages.", ".questions."))
     name = str(path.relative_to(data)).removesuffix(".messages.jsonl")
-    return Conversation(name, lines(path), lines(questions))
+    read = Conversation(name, lines(path), lines(questions), vectors=by_vector.read_vectors(path))
+    if (vectors := by_vector.read_vectors(questions)) is not None:
+        read.asked.update(zip((line["question"] for line in read.questions), vectors, strict=True))
+    return read
 
 
 async def _store(scope: Scope, conversation: Conversation) -> None:
     await agents.create(scope, NewAgent(id=conversation.agent_id, name=conversation.name))
     spaced = not any(_SPACELESS.search(turn["content"]) for turn in conversation.turns)
-    heard, kept = [], []
+    heard: list[NewMessage] = []
+    kept: list[NewMemory] = []
     for turn in conversation.turns:
         identity = conversation.ids[turn["metadata"]["turn"]] = uuid7()
         said = datetime.fromisoformat(turn["created_at"])
@@ -119,6 +141,8 @@ async def _store(scope: Scope, conversation: Conversation) -> None:
         kept.append(NewMemory(id=identity, agent_id=conversation.agent_id, content=content, created_at=said))
     await messages.append(scope, conversation.agent_id, heard)
     await memories.create_many(scope, kept)
+    if conversation.vectors is not None:
+        await by_vector.store_vectors(scope, [row.id for row in kept], conversation.vectors)
 
 
 async def _messages(scope: Scope, conversation: Conversation, question: str) -> list[UUID]:
@@ -145,13 +169,38 @@ def _baseline(sql: LiteralString) -> Method:
     return run
 
 
-# Further ones (vectors, hybrid, reciprocal ranks) take their place here.
+async def _hybrid_messages(scope: Scope, conversation: Conversation, question: str) -> list[UUID]:
+    return await by_vector.by_messages(scope, conversation.agent_id, question, conversation.asked[question], DEPTH)
+
+
+async def _hybrid_memories(scope: Scope, conversation: Conversation, question: str) -> list[UUID]:
+    return await by_vector.by_memories(scope, conversation.agent_id, question, conversation.asked[question], DEPTH)
+
+
+async def _vector_memories(scope: Scope, conversation: Conversation, question: str, limit: int = DEPTH) -> list[UUID]:
+    vector, alone = conversation.asked[question], Fusion(vector=1)
+    return await by_vector.by_memories(scope, conversation.agent_id, "", vector, limit, fusion=alone)
+
+
+async def _reciprocal_ranks(scope: Scope, conversation: Conversation, question: str) -> list[UUID]:
+    query = Query("bench.baseline", UUID, _ANY_WORD)
+    words = await scope.fetch_all(query, conversation.agent_id, question, _FUSED)
+    return by_vector.fuse_ranks(words, await _vector_memories(scope, conversation, question, _FUSED))[:DEPTH]
+
+
+_BY_VECTOR: Final[dict[str, Method]] = {
+    "messages.search, hybrid": _hybrid_messages,
+    "memories.search, hybrid": _hybrid_memories,
+    "memories.search, vector alone": _vector_memories,
+    "any word, ts_rank; vector; reciprocal ranks": _reciprocal_ranks,
+}
 METHODS: Final[dict[str, Method]] = {
     "messages.search": _messages,
     "messages.search, without neighbours": _messages_alone,
     "memories.search": _memories,
     "each word, ts_rank": _baseline(_EACH_WORD),
     "any word, ts_rank": _baseline(_ANY_WORD),
+    **_BY_VECTOR,
 }
 
 
@@ -186,7 +235,8 @@ async def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     asked = await asyncio.to_thread(conversations, options.data)
     async with Database(default_dsn(), PRODUCTION) as db:
-        await db.migrate()
+        with_vectors = any(conversation.vectors is not None for conversation in asked)
+        await migrations.up(db.migration_dsn, tracks=("core", "vector") if with_vectors else ("core",))
         organization = await organizations.create(db, NewOrganization(name=f"retrieval {uuid7()}"))
         figures = await measure(db.tenant(organization.id), asked)
         await organizations.hard_delete(db, organization.id)

@@ -4,15 +4,31 @@ CREATE SCHEMA agentmem;
 
 CREATE FUNCTION agentmem.search_fold(body text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN lower(body) WHEN ((lower('Ж'::text) <> 'ж'::text) AND (body ~ '[À-ÖØ-ÞĀ-ɎΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'::text)) THEN replace(replace(NORMALIZE(translate(lower(NORMALIZE(body, NFKD)), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖÆÐØÞŁĐĦŊŒƏҐҒҖҚҢҮҰҲҺӘӨ'::text, 'αβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆæðøþłđħŋœəґғҗқңүұҳһәө'::text), NFC), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) WHEN (regexp_replace(body, '[，。！？：；（）、…]+'::text, ' '::text, 'g'::text) IS NFKC NORMALIZED) THEN replace(replace(lower(body), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) ELSE replace(replace(lower(NORMALIZE(body, NFKC)), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) END;
+    RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN lower(body) WHEN ((lower('Ж'::text) <> 'ж'::text) AND (body ~ '[À-ÖØ-ÞĀ-Ɏ\u0300-\u036FΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'::text)) THEN replace(replace(NORMALIZE(translate(lower(NORMALIZE(body, NFKD)), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖÆÐØÞŁĐĦŊŒƏҐҒҖҚҢҮҰҲҺӘӨ'::text, 'αβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆæðøþłđħŋœəґғҗқңүұҳһәө'::text), NFC), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) WHEN (regexp_replace(body, '[，。！？：；（）、…]+'::text, ' '::text, 'g'::text) IS NFKC NORMALIZED) THEN replace(replace(lower(body), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) ELSE replace(replace(lower(NORMALIZE(body, NFKC)), 'ё'::text, 'е'::text), 'ς'::text, 'σ'::text) END;
+
+CREATE FUNCTION agentmem.search_contains(body text, runs text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT COALESCE(bool_and((POSITION((run.run) IN (agentmem.search_fold("left"(search_contains.body, 50000)))) > 0)), true) AS "coalesce" FROM unnest(search_contains.runs) run(run));
+
+CREATE FUNCTION agentmem.search_label(body text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN "left"(body, GREATEST((strpos(replace("left"(body, 40), '：'::text, ': '::text), ': '::text) - 1), 0));
+
+CREATE FUNCTION agentmem.search_spaceless() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u1100-\u11FF\uAC00-\uD7AF\u3005-\u3007\u31A0-\u31BF\u3100-\u312F\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U000323AF\U0001F300-\U0001FAFF'::text;
 
 CREATE FUNCTION agentmem.search_pairs(folded text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT array_to_tsvector((array_remove(run.characters, ' '::text) || run.pairs)) AS array_to_tsvector FROM (SELECT split.characters, (SELECT array_agg((pair.one || pair.next)) AS array_agg FROM UNNEST(split.characters, split.characters[2:]) pair(one, next) WHERE ((pair.one <> ' '::text) AND (pair.next <> ' '::text))) AS pairs FROM (SELECT string_to_array(regexp_replace(search_pairs.folded, '[^\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]+'::text, ' '::text, 'g'::text), NULL::text) AS characters OFFSET 0) split) run);
+    RETURN (SELECT array_to_tsvector((array_remove(run.characters, ' '::text) || run.pairs)) AS array_to_tsvector FROM (SELECT split.characters, (SELECT array_agg((pair.one || pair.next)) AS array_agg FROM UNNEST(split.characters, split.characters[2:]) pair(one, next) WHERE ((pair.one <> ' '::text) AND (pair.next <> ' '::text))) AS pairs FROM (SELECT string_to_array(regexp_replace(search_pairs.folded, (('[^'::text || agentmem.search_spaceless()) || ']+'::text), ' '::text, 'g'::text), NULL::text) AS characters OFFSET 0) split) run);
+
+CREATE FUNCTION agentmem.search_separators() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u2FFF\u3000-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF-'::text;
 
 CREATE FUNCTION agentmem.search_spaced(folded text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN regexp_replace(folded, '[<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF-]+'::text, ' '::text, 'g'::text);
+    RETURN regexp_replace(folded, ((('['::text || agentmem.search_spaceless()) || agentmem.search_separators()) || ']+'::text), ' '::text, 'g'::text);
 
 CREATE FUNCTION agentmem.search_unaccented(words text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -24,31 +40,39 @@ CREATE FUNCTION agentmem.search_words(language text, words text) RETURNS tsvecto
 
 CREATE FUNCTION agentmem.search_lexemes(language text, folded text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (CASE WHEN (folded ~ '[à-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]'::text) THEN (agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded))) || agentmem.search_words(language, regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)'::text, ' '::text, 'g'::text))) ELSE agentmem.search_words(language, agentmem.search_spaced(folded)) END || CASE WHEN (folded ~ '[\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]'::text) THEN agentmem.search_pairs(folded) ELSE ''::tsvector END);
-
-CREATE FUNCTION agentmem.search_marks(owners uuid[]) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT array_to_tsvector(COALESCE(array_agg(('@'::text || "right"((owner.owner)::text, 12))), '{}'::text[])) AS array_to_tsvector FROM unnest(array_remove(search_marks.owners, NULL::uuid)) owner(owner));
-
-CREATE FUNCTION agentmem.search_term(lexeme text) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (((''''::text || replace(replace(lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
-
-CREATE FUNCTION agentmem.search_owned(owners uuid[]) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT (string_agg((agentmem.search_term(mark.lexeme))::text, ' & '::text))::tsquery AS string_agg FROM unnest(agentmem.search_marks(search_owned.owners)) mark(lexeme, positions, weights));
-
-CREATE FUNCTION agentmem.search_parts(content jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (SELECT string_agg((part.text #>> '{}'::text[]), ' '::text ORDER BY part.place) AS string_agg FROM (SELECT element.place, CASE jsonb_typeof(element.value) WHEN 'object'::text THEN (element.value -> 'text'::text) ELSE element.value END AS text FROM jsonb_array_elements(search_parts.content) WITH ORDINALITY element(value, place)) part WHERE (jsonb_typeof(part.text) = 'string'::text));
+    RETURN (CASE WHEN (folded ~ '[à-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]'::text) THEN (agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded))) || agentmem.search_words(language, regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)'::text, ' '::text, 'g'::text))) ELSE agentmem.search_words(language, agentmem.search_spaced(folded)) END || CASE WHEN (folded ~ (('['::text || agentmem.search_spaceless()) || ']'::text)) THEN agentmem.search_pairs(folded) ELSE ''::tsvector END);
 
 CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN agentmem.search_words(language, regexp_replace("left"(body, 50000), '[<>&/\\@_+-]+'::text, ' '::text, 'g'::text)) ELSE agentmem.search_lexemes(language, "left"(agentmem.search_fold("left"(body, 50000)), 50000)) END;
 
+CREATE FUNCTION agentmem.search_labelled(language text, label text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (label <> ''::text) THEN (setweight(agentmem.search_vector(language, label), 'A'::"char") || agentmem.search_vector(language, body)) ELSE agentmem.search_vector(language, body) END;
+
+CREATE FUNCTION agentmem.search_mark(owner uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('@'::text || "right"((owner)::text, 12));
+
+CREATE FUNCTION agentmem.search_term(lexeme text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (((''''::text || replace(replace(lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''''::text))::tsquery;
+
+CREATE FUNCTION agentmem.search_marked(marks text[]) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (string_agg((agentmem.search_term(mark.mark))::text, ' & '::text))::tsquery AS string_agg FROM unnest(array_remove(search_marked.marks, NULL::text)) mark(mark));
+
+CREATE FUNCTION agentmem.search_parts(content jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (SELECT string_agg((part.text #>> '{}'::text[]), ' '::text ORDER BY part.place) AS string_agg FROM (SELECT element.place, CASE jsonb_typeof(element.value) WHEN 'object'::text THEN (element.value -> 'text'::text) ELSE element.value END AS text FROM jsonb_array_elements(search_parts.content) WITH ORDINALITY element(value, place)) part WHERE (jsonb_typeof(part.text) = 'string'::text));
+
 CREATE FUNCTION agentmem.search_phrase(language text, phrase text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT (string_agg((CASE WHEN (word.rank = 1) THEN ''::text WHEN (word.place > word.previous) THEN ((' <'::text || (word.place - word.previous)) || '> '::text) ELSE ' & '::text END || (agentmem.search_term(word.lexeme))::text), ''::text ORDER BY word.rank))::tsquery AS string_agg FROM (SELECT term.lexeme, place.place, lag(place.place) OVER (ORDER BY place.place, term.lexeme) AS previous, row_number() OVER (ORDER BY place.place, term.lexeme) AS rank FROM (unnest(agentmem.search_vector(search_phrase.language, agentmem.search_unaccented(agentmem.search_fold(search_phrase.phrase)))) term(lexeme, positions, weights) LEFT JOIN LATERAL unnest(term.positions) place(place) ON (true))) word);
+
+CREATE FUNCTION agentmem.search_runs(phrase text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT run.found[1] AS found FROM regexp_matches(agentmem.search_fold(search_runs.phrase), (('['::text || agentmem.search_spaceless()) || ']{3,}'::text), 'g'::text) run(found));
 
 CREATE TABLE agentmem.agents (
     organization_id uuid NOT NULL,
@@ -168,7 +192,7 @@ CREATE TABLE agentmem.memories (
     is_deleted boolean DEFAULT false NOT NULL,
     deleted_at timestamp with time zone,
     deleted_by_id uuid,
-    search tsvector GENERATED ALWAYS AS ((agentmem.search_vector(language, content) || agentmem.search_marks(ARRAY[organization_id, agent_id, user_id]))) STORED,
+    search tsvector GENERATED ALWAYS AS ((agentmem.search_labelled(language, agentmem.search_label(content), content) || array_to_tsvector(array_remove(ARRAY[agentmem.search_mark(organization_id), agentmem.search_mark(agent_id), agentmem.search_mark(user_id), ('@'::text || memory_type), ('@'::text || scope), ('@'::text || level)], NULL::text)))) STORED,
     CONSTRAINT memories_access_counts CHECK ((access_count >= 0)),
     CONSTRAINT memories_content_length CHECK (((char_length(content) >= 1) AND (char_length(content) <= 10000000))),
     CONSTRAINT memories_dedup_hash_same CHECK ((dedup_hash = hash)),
@@ -222,7 +246,11 @@ CREATE TABLE agentmem.messages (
     is_deleted boolean DEFAULT false NOT NULL,
     deleted_at timestamp with time zone,
     deleted_by_id uuid,
-    search tsvector GENERATED ALWAYS AS ((agentmem.search_vector(language, ((COALESCE((name || ': '::text), ''::text) || COALESCE(text, ''::text)) || COALESCE((' '::text || agentmem.search_parts(content)), ''::text))) || agentmem.search_marks(ARRAY[agent_id, user_id]))) STORED,
+    search tsvector GENERATED ALWAYS AS (((agentmem.search_labelled(language, name, COALESCE(text, ''::text)) ||
+CASE
+    WHEN (content IS NULL) THEN ''::tsvector
+    ELSE agentmem.search_vector(language, "left"(COALESCE(agentmem.search_parts(content), ''::text), GREATEST((50000 - char_length(COALESCE(text, ''::text))), 0)))
+END) || array_to_tsvector(array_remove(ARRAY[agentmem.search_mark(agent_id), agentmem.search_mark(user_id), ('@'::text || group_id)], NULL::text)))) STORED,
     CONSTRAINT messages_content_array CHECK ((jsonb_typeof(content) = 'array'::text)),
     CONSTRAINT messages_deleted_at_set CHECK ((is_deleted = (deleted_at IS NOT NULL))),
     CONSTRAINT messages_group_id_length CHECK (((char_length(group_id) >= 1) AND (char_length(group_id) <= 255))),
@@ -270,11 +298,17 @@ CREATE TABLE agentmem.schema_migrations (
     version integer NOT NULL,
     name text NOT NULL,
     checksum text NOT NULL,
+    chain text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
     applied_by text DEFAULT CURRENT_USER NOT NULL,
     duration_ms integer NOT NULL,
+    unfinished text,
+    statements text[] DEFAULT '{}'::text[] NOT NULL,
+    begun text,
+    CONSTRAINT schema_migrations_chain_check CHECK ((length(chain) = 64)),
     CONSTRAINT schema_migrations_checksum_check CHECK ((length(checksum) = 64)),
     CONSTRAINT schema_migrations_duration_ms_check CHECK ((duration_ms >= 0)),
+    CONSTRAINT schema_migrations_unfinished_check CHECK ((unfinished = ANY (ARRAY['up'::text, 'down'::text]))),
     CONSTRAINT schema_migrations_version_check CHECK ((version > 0))
 );
 

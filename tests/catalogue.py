@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentmem_store import statements
 from agentmem_store.query import Query
+from agentmem_store.statements.embeddings import BySource
+from agentmem_store.statements.sides import PerSide
 from agentmem_store.statements.threads import ByThread
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def _modules() -> Iterator[Any]:
 
 def _in_module(module: Any) -> Iterator[Query[Any]]:
     for value in vars(module).values():
-        if isinstance(value, Query):
-            yield value
-        elif isinstance(value, ByThread):
-            yield from value
+        for each in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(each, Query):
+                yield each
+            elif isinstance(each, ByThread | PerSide | BySource):
+                yield from each

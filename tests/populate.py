@@ -14,6 +14,7 @@ from agentmem_store.models.tools import NewTool, Tool
 from agentmem_store.models.users import NewUser, User
 from agentmem_store.repositories import agents, block_links, blocks, memories, messages, tool_links, tools, users
 from agentmem_store.repositories.block_values import append
+from agentmem_store.statements import search_terms
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -71,6 +72,8 @@ async def populate(scope: Scope, *, turns: int = 4) -> Population:
     for agent_id, user_id in product((guide.id, scout.id, None), (ada.id, bob.id, None)):
         facts = [NewMemory(content=f"fact {n}", agent_id=agent_id, user_id=user_id) for n in range(2)]
         await memories.create_many(scope, facts)
+    for agent in (guide, scout):
+        await count_words(scope, agent)
     return Population(ada, bob, guide, scout, shared, kit)
 
 
@@ -83,6 +86,12 @@ async def talk(scope: Scope, agent: Agent, people: list[User], turns: int) -> No
     ]
     rows = await messages.append(scope, agent.id, said)
     await agents.set_message_ids(scope, agent.id, [row.id for row in rows])
+
+
+async def count_words(scope: Scope, agent: Agent) -> None:
+    """Count the words that are in five rows or more, as a refresh would for an agent with very many."""
+    for query in (search_terms.REFRESH_MESSAGES, search_terms.REFRESH_MEMORIES):
+        assert await scope.fetch_one(query, agent.id, 1000, 5, 5) == 2
 
 
 async def contents(connection: asyncpg.Connection[Any], organization_id: UUID) -> dict[str, list[str]]:

@@ -27,11 +27,11 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
+# Snippets of a page build on one another, as a reader reads them.
 SNIPPETS = [
-    pytest.param(block, id=f"{page.name}-{number}")
+    pytest.param([block for block in blocks(page) if "asyncio.run(" not in block], id=page.name)
     for page in PAGES
-    for number, block in enumerate(blocks(page))
-    if "asyncio.run(" not in block
+    if blocks(page)
 ]
 PROGRAMS = [
     pytest.param(block, id=f"{page.name}-{number}")
@@ -48,13 +48,14 @@ def test_a_whole_program_runs_as_it_stands(program: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS)
-async def test_a_snippet_runs_within_an_open_database(db: Database, tenant: Scope, snippet: str) -> None:
-    """It sees the public names, an open database `db`, a `scope` and an `agent`, as the text around it says."""
+@pytest.mark.parametrize("snippets", SNIPPETS)
+async def test_snippets_run_within_an_open_database(db: Database, tenant: Scope, snippets: list[str]) -> None:
+    """They see the public names, an open database `db`, a `scope` and an `agent`, as the text around them says."""
     agent = await agents.create(tenant, NewAgent(name="planner"))
     names = {name: getattr(agentmem_store, name) for name in agentmem_store.__all__}
     names |= {"db": db, "scope": tenant, "agent": agent, "dsn": db.dsn}
-    code = compile(snippet, "snippet", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    result = eval(code, names)
-    if inspect.isawaitable(result):
-        await result
+    for number, snippet in enumerate(snippets):
+        code = compile(snippet, f"snippet {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(code, names)
+        if inspect.isawaitable(result):
+            await result

@@ -10,15 +10,16 @@ import pytest
 from agentmem_store import errors
 from agentmem_store.config import DEVELOPMENT
 from agentmem_store.database import Database
-from agentmem_store.models.agents import AgentChanges
+from agentmem_store.models.agents import AgentChanges, NewAgent
+from agentmem_store.models.memories import NewMemory
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.models.organizations import NewOrganization
-from agentmem_store.models.users import UserChanges
-from agentmem_store.repositories import agents, blocks, messages, organizations, users
+from agentmem_store.models.users import NewUser, UserChanges
+from agentmem_store.repositories import agents, blocks, memories, messages, organizations, users
 from agentmem_store.retention import EraseReport, erase_agent, erase_organization, erase_user
 from agentmem_store.scope import Scope
 from tests.killing import killed
-from tests.populate import COLUMNS, TABLES, Population, contents, populate, without
+from tests.populate import COLUMNS, TABLES, Population, contents, count_words, populate, talk, without
 
 if TYPE_CHECKING:
     import asyncpg
@@ -99,12 +100,31 @@ async def test_erase_user_reports_what_it_removed_and_cleared(scope: Scope) -> N
     report = await erase_user(acting, people.ada.id)
 
     assert report.removed == {
-        "blocks_agents": 2, "block_values": 4, "blocks": 1, "messages": 8, "memories": 6, "users": 1
+        "blocks_agents": 2, "block_values": 4, "blocks": 1, "messages": 8, "memories": 6, "term_frequencies": 8,
+        "users": 1,
     }  # fmt: skip
     assert report.cleared == {"agents.message_ids": 8, "users.last_updated_by_id": 1}
     again = await erase_user(scope, people.ada.id)
     assert (again.removed, again.cleared) == ({}, {})
     assert again.remaining == report.remaining
+
+
+async def test_erase_user_takes_words_from_the_agents_it_talked_to_alone(scope: Scope, connection: Connection) -> None:
+    people = await populate(scope)
+    await erase_agent(scope, people.guide.id)
+    talker, quiet = await users.create_many(scope, [NewUser(name="talker"), NewUser(name="quiet")])
+    agent = await agents.create(scope, NewAgent(name="new"))
+    await talk(scope, agent, [talker], 8)
+    await memories.create_many(
+        scope, [NewMemory(agent_id=agent.id, user_id=quiet.id, content="fact") for _ in range(5)]
+    )
+    await count_words(scope, agent)
+
+    assert (await erase_user(scope, people.bob.id, batch_size=1)).removed["term_frequencies"] == 4
+    rows = (await contents(connection, scope.organization_id))["term_frequencies"]
+    assert [str(agent.id) in row for row in rows] == [True] * 4
+    assert (await erase_user(scope, quiet.id, batch_size=2)).removed["term_frequencies"] == 4
+    assert (await contents(connection, scope.organization_id))["term_frequencies"] == []
 
 
 async def test_erase_user_shortens_lists_and_leaves_holes_and_the_counter(scope: Scope) -> None:
@@ -138,7 +158,8 @@ async def test_erase_leaves_others_as_they_were(scope: Scope, other: Scope, conn
 
     await ERASE[kind](scope, subject_id)
 
-    assert await contents(connection, scope.organization_id) == without(before, subject_id, *own)
+    rest = without(before, subject_id, *own) | ({"term_frequencies": []} if kind == "user" else {})
+    assert await contents(connection, scope.organization_id) == rest
     assert await contents(connection, other.organization_id) == foreign
     assert await messages.count(other, strangers.guide.id) == 8
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agentmem_store.cli import chat, demo, migrate, output, transfer
+from agentmem_store.cli import analysis, chat, demo, doctor, index, migrate, output, transfer, vectors
 from agentmem_store.errors import AgentMemError
 
 __all__ = ["app"]
@@ -40,8 +40,17 @@ app.add_typer(migrate.app, name="migrate")
 app.command("import")(chat.import_files)
 app.command("search")(chat.search)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("explain")(analysis.explain)
+app.command("slow")(analysis.slow)
+app.command("stats")(analysis.stats)
+app.command("advise")(analysis.advise)
+app.command("report")(analysis.report)
 app.command("dump")(transfer.dump)
 app.command("load")(transfer.load)
+index.app.command("vectors")(vectors.index_vectors)
+app.add_typer(index.app, name="index")
+app.command("reembed")(vectors.reembed)
 
 
 @app.callback()

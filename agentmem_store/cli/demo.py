@@ -6,13 +6,15 @@ import asyncio
 import os
 import shlex
 from importlib import resources
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer  # noqa: TC002 - typer reads annotations at run time
 
 from agentmem_store.cli import output, store
-from agentmem_store.database import Database
 from agentmem_store.repositories import messages
+
+if TYPE_CHECKING:
+    from agentmem_store.database import Database
 
 __all__ = ["QUESTIONS", "demo"]
 
@@ -38,7 +40,7 @@ def demo(ctx: typer.Context) -> None:
 
 
 async def _demo(dsn: str) -> None:
-    async with Database(dsn, store.POOL) as db:
+    async with store.database(dsn) as db:
         if applied := await db.migrate():
             output.steps("applied", applied)
         with resources.as_file(resources.files("agentmem_store") / _SAMPLE) as path:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -15,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from rich.progress import ProgressColumn
+
     from agentmem_store.chatlog import Imported
     from agentmem_store.migrations import Applied, Status
     from agentmem_store.models.messages import Message, MessageHit
 
 __all__ = [
     "bytes_bar",
+    "counting_bar",
     "error",
     "files_table",
     "hits_table",
@@ -53,8 +63,20 @@ def error(problem: Exception) -> None:
 
 def bytes_bar() -> Progress:
     """Make a progress bar over bytes. Where stderr is no terminal it shows nothing."""
+    return _bar(DownloadColumn())
+
+
+@contextmanager
+def counting_bar(name: str) -> Generator[Callable[[int, int], None]]:
+    """Show a progress bar over things that are counted, and yield what to call with those done and those to do."""
+    with _bar(MofNCompleteColumn()) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _bar(amount: ProgressColumn) -> Progress:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

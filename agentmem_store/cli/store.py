@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from agentmem_store import chatlog, migrations
-from agentmem_store.config import DEVELOPMENT, default_dsn
+from agentmem_store import chatlog, migrations, search
+from agentmem_store.address import EMBEDDED
+from agentmem_store.config import DEVELOPMENT, PoolConfig, default_dsn, migration_dsn
 from agentmem_store.database import Database
 from agentmem_store.errors import ConfigurationError, NotFound
 from agentmem_store.models.agents import NewAgent
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
     from agentmem_store.models.organizations import Organization
     from agentmem_store.scope import Root, Scope
 
-__all__ = ["POOL", "dsn_of", "existing_agent", "existing_organization", "opened", "store_file"]
+__all__ = [
+    "database",
+    "dsn_of",
+    "existing_agent",
+    "existing_organization",
+    "migration_dsn_of",
+    "opened",
+    "store_file",
+]
 
 # One command at a time; a batch of an import takes as long as it takes, and is no slow statement to warn of.
-POOL: Final = DEVELOPMENT.with_(max_size=2, slow_query_ms=10_000)
+_POOL: Final[dict[str, Any]] = {"min_size": 1, "max_size": 2, "slow_query_ms": 10_000}
 
 _IDS: Final = UUID("6f1d7a3e-40c5-5b0e-9c57-0a4f3f6f7d21")
 
@@ -35,6 +44,24 @@ _IDS: Final = UUID("6f1d7a3e-40c5-5b0e-9c57-0a4f3f6f7d21")
 def dsn_of(ctx: typer.Context) -> str:
     """Return the DSN that was given before the command, else the default."""
     return ctx.obj or default_dsn()
+
+
+def migration_dsn_of(ctx: typer.Context) -> str:
+    """Return the DSN for migrations: that before the command, else that of the environment."""
+    return ctx.obj or migration_dsn() or default_dsn()
+
+
+def database(dsn: str) -> Database:
+    """Return the database of a DSN, not open yet, with the settings that AGENTMEM_* variables make.
+
+    Raises:
+        ConfigurationError: a variable or the DSN cannot be used.
+    """
+    config = PoolConfig.from_environment(DEVELOPMENT).with_(**_POOL)
+    if dsn.startswith(EMBEDDED):
+        config = config.with_(pooler=None)
+    # AGENTMEM_MIGRATION_DSN is of the database that AGENTMEM_DSN names, not of one that --dsn names.
+    return Database(dsn, config, migration_dsn=migration_dsn() if dsn == default_dsn() else None)
 
 
 @asynccontextmanager
@@ -46,8 +73,8 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
         MigrationDrift: what was applied is not what the files say.
         ConnectError: the server cannot be reached or refuses.
     """
-    async with Database(dsn, POOL) as db:
-        status = await migrations.status(db.dsn)
+    async with database(dsn) as db:
+        status = await migrations.status(db.migration_dsn)
         if status.verified().pending:
             raise ConfigurationError("this database is not migrated; run: agentmem-store migrate up")
         yield db
@@ -98,7 +125,10 @@ async def store_file(
     async with db.transaction() as tx:
         scope = tx.tenant((await _organization_named(tx, org)).id)
         owner = await _agent_named(scope, agent)
-        return await chatlog.load(scope, owner.id, path, on_progress=on_progress)
+        imported = await chatlog.load(scope, owner.id, path, on_progress=on_progress)
+        if imported.stored:
+            await search.refresh(scope, owner.id)
+        return imported
 
 
 async def _organization_named(root: Root, name: str) -> Organization:

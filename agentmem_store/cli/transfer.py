@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agentmem_store import transfer
 from agentmem_store.cli import output, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["dump", "load"]
 
@@ -38,7 +35,7 @@ async def _dump(dsn: str, file: Path, org: str, agent: str | None) -> transfer.D
     async with store.opened(dsn) as db:
         scope = db.tenant((await store.existing_organization(db, org)).id)
         agent_id = None if agent is None else (await store.existing_agent(scope, agent)).id
-        with _rows_bar(file) as on_progress:
+        with output.counting_bar(file.name) as on_progress:
             return await transfer.dump(scope, file, agent_id=agent_id, on_progress=on_progress)
 
 
@@ -62,25 +59,10 @@ def load(
 async def _load(dsn: str, file: Path, into: str | None) -> transfer.LoadReport:
     async with store.opened(dsn) as db:
         organization_id = None if into is None else (await store.existing_organization(db, into)).id
-        with _rows_bar(file) as on_progress:
+        with output.counting_bar(file.name) as on_progress:
             return await transfer.load(db, file, into=organization_id, on_progress=on_progress)
 
 
 def _counted(rows: Mapping[str, int]) -> str:
     tables = ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)
     return f"{sum(rows.values()):,} rows ({tables})" if tables else "no rows"
-
-
-@contextmanager
-def _rows_bar(file: Path) -> Generator[Callable[[int, int], None]]:
-    """Show a progress bar over rows, and yield what to call; where stderr is no terminal it shows nothing."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(file.name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -39,7 +39,7 @@ class Row(pydantic.BaseModel):
     """
 
     # Building the validators takes more time than all of importing; each is built when it is first used.
-    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True, hide_input_in_errors=True)
 
     id: UUID
     version: int

@@ -164,9 +164,10 @@ class MemoryHit(pydantic.BaseModel):
     Attributes:
         memory: the memory.
         score: how well it answers; higher is better, comparable within one search only.
-        parts: what the score is made of, by name.
-        highlights: where the words asked for stand in its content, as (start, end) in characters; empty if not asked
-            for.
+        parts: what the score is the sum of: `text`; of a search with an embedding also `vector`, `importance` and
+            `recency`.
+        highlights: where the words asked for stand: under `content`, as (start, end) in characters; empty if not
+            asked for.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
@@ -174,7 +175,7 @@ class MemoryHit(pydantic.BaseModel):
     memory: Memory
     score: float
     parts: dict[str, float]
-    highlights: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    highlights: dict[str, list[tuple[int, int]]] = Field(default_factory=dict[str, list[tuple[int, int]]])
 
 
 class _BesideMemory(pydantic.BaseModel):
@@ -187,13 +188,24 @@ class _BesideMemory(pydantic.BaseModel):
 
 
 class RankedMemory(_BesideMemory):
-    """The row of a search: a memory, and how well its content answers."""
+    """The row of a search: a memory, how well it answers, and with an embedding what that is the sum of."""
 
     rank: float
+    of_text: float | None = None
+    of_vector: float | None = None
+    of_importance: float | None = None
+    of_recency: float | None = None
 
     def hit(self) -> MemoryHit:
         """Return it as a search does."""
-        return MemoryHit(memory=self.memory, score=self.rank, parts={"text": self.rank})
+        parts = {
+            "text": self.of_text,
+            "vector": self.of_vector,
+            "importance": self.of_importance,
+            "recency": self.of_recency,
+        }
+        known = {name: part for name, part in parts.items() if part is not None}
+        return MemoryHit(memory=self.memory, score=self.rank, parts=known or {"text": self.rank})
 
 
 class DedupedMemory(_BesideMemory):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import pydantic
-from pydantic import Field
+import pydantic_core
+from pydantic import BeforeValidator, Field
 from uuid_utils.compat import uuid7
 
 from agentmem_store.inputs import Changes, Input, JsonList, JsonObject, Name, Text, Time
@@ -22,6 +23,7 @@ __all__ = [
     "NewMessage",
     "RankedMessage",
     "Role",
+    "SurroundingTurns",
 ]
 
 Role = Literal["user", "assistant", "system", "tool"]
@@ -71,6 +73,16 @@ class Message(Row):
     token_count: int | None
     language: str
     metadata: JsonDict
+
+    def searched(self) -> dict[str, str]:
+        """Return what a search looks at: `name`, `text` and, for each part N of the content with text, `content.N`."""
+        parts = {f"content.{place}": _part_text(part) for place, part in enumerate(self.content or [])}
+        texts = {"name": self.name, "text": self.text, **parts}
+        return {field: text for field, text in texts.items() if isinstance(text, str) and text}
+
+
+def _part_text(part: Any) -> Any:
+    return cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
 
 
 class NewMessage(Input):
@@ -149,8 +161,12 @@ class MessageHit(pydantic.BaseModel):
     Attributes:
         message: the message.
         score: how well it answers; higher is better, comparable within one search only.
-        parts: what the score is made of: `text` is its own, `neighbours` what the messages beside it gave.
-        highlights: where the words asked for stand in its text, as (start, end) in characters; empty if not asked for.
+        parts: what the score is the sum of: `text` is its own, `neighbours` what the messages beside it gave; of a
+            search with an embedding also `vector` and `recency`.
+        highlights: where the words asked for stand: under `name`, `text` and `content.N` for the text of part N (from
+            0), as (start, end) in characters; only where they do, and empty if not asked for.
+        before: the visible messages of the same user and group just before it, oldest first, as many as asked for.
+        after: those just after it, oldest first.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
@@ -158,15 +174,24 @@ class MessageHit(pydantic.BaseModel):
     message: Message
     score: float
     parts: dict[str, float]
-    highlights: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    highlights: dict[str, list[tuple[int, int]]] = Field(default_factory=dict[str, list[tuple[int, int]]])
+    before: list[Message] = Field(default_factory=list[Message])
+    after: list[Message] = Field(default_factory=list[Message])
 
 
 class RankedMessage(pydantic.BaseModel):
-    """The row of a search: a message, its score with what the messages beside it gave, and its own."""
+    """The row of a search: a message, its score with what the messages beside it gave, and its own.
+
+    With an embedding also what its own is the sum of; NULL where it has none of its own.
+    """
 
     message: Message
     score: float
     own: float
+    of_text: float | None = None
+    of_vector: float | None = None
+    of_importance: float | None = None
+    of_recency: float | None = None
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -176,4 +201,15 @@ class RankedMessage(pydantic.BaseModel):
     def hit(self) -> MessageHit:
         """Return it as a search does."""
         parts = {"text": self.own, "neighbours": self.score - self.own}
+        if "of_text" in self.model_fields_set:
+            own = {"text": self.of_text, "vector": self.of_vector, "recency": self.of_recency}
+            parts |= {name: part or 0.0 for name, part in own.items()}
         return MessageHit(message=self.message, score=self.score, parts=parts)
+
+
+class SurroundingTurns(pydantic.BaseModel):
+    """The messages before and after one, oldest first."""
+
+    id: UUID
+    before: Annotated[list[Message], BeforeValidator(pydantic_core.from_json)]
+    after: Annotated[list[Message], BeforeValidator(pydantic_core.from_json)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -11,7 +11,9 @@ from uuid_utils.compat import uuid7
 from agentmem_store.inputs import Changes, Input, JsonObject, Name
 from agentmem_store.models.base import JsonDict, Row
 
-__all__ = ["NewOrganization", "Organization", "OrganizationChanges"]
+__all__ = ["LANGUAGE_LENGTH", "NewOrganization", "Organization", "OrganizationChanges"]
+
+LANGUAGE_LENGTH: Final = 63  # of PostgreSQL's own names
 
 
 class Organization(Row):
@@ -19,7 +21,8 @@ class Organization(Row):
 
     Attributes:
         name: what people call it; not unique.
-        language: how its texts are stemmed for search, such as english; copied to each searchable row.
+        language: how its texts are stemmed for search, such as english; copied to each searchable row. It is changed
+            by `search.set_language`.
         metadata: the application's own.
     """
 
@@ -33,7 +36,7 @@ class NewOrganization(Input):
 
     id: UUID = Field(default_factory=uuid7)
     name: Name
-    language: Name = "english"
+    language: Annotated[Name, Field(max_length=LANGUAGE_LENGTH)] = "english"
     metadata: JsonObject = Field(default_factory=dict[str, Any])
 
 

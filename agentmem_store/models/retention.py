@@ -19,10 +19,12 @@ class Batch(_Counted):
     Attributes:
         found: how many there were, up to the size of the batch.
         removed: how many of them were removed; the rest is locked by other transactions.
+        term_frequencies: how many counts of words were removed because they are of these rows too.
     """
 
     found: int
     removed: int
+    term_frequencies: int = 0
 
 
 class Mentions(_Counted):
@@ -65,3 +67,4 @@ class OrganizationRest(_Counted):
     tools: int
     tools_agents: int
     memories: int
+    term_frequencies: int

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentmem_store.query import Query
     from agentmem_store.scope import Scope
 
-__all__ = ["Copying", "Jsonb", "copy_row", "copy_rows"]
+__all__ = ["HEADER", "TRAILER", "Copying", "Jsonb", "copy_row", "copy_rows"]
 
 _ROWS_AT_ONCE: Final = 500
 
@@ -82,7 +82,7 @@ async def _data(
     scope: Scope, copying: Copying, items: Sequence[Any], defaults: Any, rows: dict[UUID, Any] | None
 ) -> AsyncGenerator[bytes, None]:
     organization = scope.organization_id
-    yield _HEADER
+    yield HEADER
     for start in range(0, len(items), _ROWS_AT_ONCE):
         some = items[start : start + _ROWS_AT_ONCE]
         records = [copying.record(item, defaults, scope.actor_id) for item in some]
@@ -90,17 +90,21 @@ async def _data(
         if rows is not None:
             made = (copying.row(record, defaults) for record in records)
             rows.update((row.id, row) for row in made if row)
-    yield _TRAILER
+    yield TRAILER
 
 
 def copy_row(record: Sequence[Any]) -> bytes:
-    """Write one record in COPY's binary format: UUIDs, texts, `Jsonb`, double precision and timestamps, or None."""
+    """Write one record in COPY's binary format.
+
+    Args:
+        record: UUIDs, texts, `Jsonb`, numbers for double precision, timestamps, None, or bytes, which go as they are.
+    """
     return _COUNT.pack(len(record)) + b"".join([_WRITERS[type(value)](value) for value in record])
 
 
 # PostgreSQL manual, COPY, Binary Format: a count of columns, then each with the length of what follows, -1 for NULL.
-_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER: Final = b"\xff\xff"
+HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER: Final = b"\xff\xff"
 _COUNT: Final = Struct(">h")
 _LENGTH: Final = Struct(">i")
 _LENGTH_AND_LONG: Final = Struct(">iq")
@@ -138,6 +142,7 @@ _WRITERS: Final = _Writers(
         NoneType: lambda _: _NULL,
         UUID: lambda value: _SIXTEEN + value.bytes,
         str: _text,
+        bytes: lambda value: _LENGTH.pack(len(value)) + value,
         Jsonb: _jsonb,
         float: lambda value: _LENGTH_AND_DOUBLE.pack(8, value),
         datetime: _time,

@@ -144,6 +144,8 @@ async def create_many(
 ) -> builtins.list[Memory] | int:
     """Create all of the memories or none, any number of them, in one transaction.
 
+    Counts of words are not written: after some thousands of rows `search.refresh` keeps searches fast.
+
     Args:
         new: a sequence; or an asynchronous iterable, of which no more than 10,000 are held at a time. That one is
             awaited while the transaction holds a connection, so it should not need another from the same pool.

@@ -8,17 +8,21 @@ from agentmem_store import errors
 from agentmem_store.inputs import check_limit, check_text, check_uuid, check_uuids, json_text
 from agentmem_store.models.memories import MetadataFilter
 from agentmem_store.page import Page, list_page
-from agentmem_store.repositories.search_terms import highlights
+from agentmem_store.repositories.highlighting import highlight as mark
+from agentmem_store.repositories.seeking import check_sought
 from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, parse
-from agentmem_store.statements import memories, memory_recall
+from agentmem_store.statements import hybrid, memories, memory_recall
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Sequence
     from uuid import UUID
 
-    from agentmem_store.models.memories import Memory, MemoryHit
+    from agentmem_store.models.embeddings import Fusion
+    from agentmem_store.models.memories import Memory, MemoryHit, RankedMemory
+    from agentmem_store.query import Query
     from agentmem_store.scope import Scope
+    from agentmem_store.vectors import Vector
 
 __all__ = ["count", "list", "most_important", "recently_accessed", "search", "touch"]
 
@@ -86,13 +90,16 @@ async def search(
     level: str | None = None,
     metadata: MetadataFilter | None = None,
     limit: int = 10,
+    embedding: Vector | None = None,
+    model: str | None = None,
+    fusion: Fusion | None = None,
     highlight: bool = False,
 ) -> builtins.list[MemoryHit]:
     """Find memories in which any word of the query occurs, best first; of equally good ones the oldest first.
 
     Each word counts by how rare it is; the language's commonest ("the", "is") do not count at all, so a query of such
-    words finds nothing. Words that the best have in common count a little. The first 50,000 characters of a content are
-    searched. One round trip.
+    words finds nothing; those of a label before the first colon ("Ada: ...") count double. The first 50,000 characters
+    of a content are searched. One round trip.
 
     Args:
         query: words in any language, at most 10,000 characters. A "phrase" must occur, and a -word or a -"phrase"
@@ -104,6 +111,10 @@ async def search(
         level: only memories of exactly this level.
         metadata: only memories whose metadata matches.
         limit: how many, 1 to 1,000.
+        embedding: the query's vector, by which rows are found as well whatever their words; see `Fusion`. The query may
+            then be empty.
+        model: the model that made it; rows which that model has not embedded are found by their words only.
+        fusion: what counts how much; by default words and vector, half and half.
         highlight: whether to say where the words stand; one more round trip.
 
     Raises:
@@ -114,11 +125,15 @@ async def search(
     whose = _whose(agent_id, user_id)
     enough = CANDIDATES if (whose[1], *filters) == (None,) * 5 else FILTERED_CANDIDATES
     args = (check_limit(limit), *whose, *filters, words, phrases, excluded, enough)
-    hits = [found.hit() for found in await scope.fetch_all(memory_recall.SEARCH, *args)]
+    if sought := check_sought(embedding, model, fusion, limit):
+        rows = await scope.fetch_all(_hybrid(*whose, sought.dimension), *args, *sought.args, *sought.counting)
+    else:
+        rows = await scope.fetch_all(memory_recall.SEARCH, *args)
+    hits = [row.hit() for row in rows]
     if not highlight:
         return hits
-    spans = await highlights(scope, words, [hit.memory.content for hit in hits])
-    return [hit.model_copy(update={"highlights": found}) for hit, found in zip(hits, spans, strict=True)]
+    marked = await mark(scope, words, [{"content": hit.memory.content} for hit in hits])
+    return [hit.model_copy(update={"highlights": spans}) for hit, spans in zip(hits, marked, strict=True)]
 
 
 async def most_important(scope: Scope, agent_id: UUID, *, limit: int = 10) -> builtins.list[Memory]:
@@ -148,6 +163,13 @@ async def touch(scope: Scope, memory_ids: Sequence[UUID]) -> int:
     visible in this organization are passed over.
     """
     return await scope.fetch_one(memories.TOUCH, check_uuids(memory_ids, "memory_id"))
+
+
+def _hybrid(agent_id: UUID | None, user_id: UUID | None, dimension: int) -> Query[RankedMemory]:
+    """Return the statement whose index serves these filters."""
+    if agent_id is not None:
+        return hybrid.MEMORIES_OF_AGENT.of(dimension)
+    return (hybrid.MEMORIES_OF_ALL if user_id is None else hybrid.MEMORIES_OF_USER).of(dimension)
 
 
 def _whose(agent_id: UUID | None, user_id: UUID | None) -> tuple[UUID | None, UUID | None]:

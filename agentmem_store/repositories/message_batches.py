@@ -44,6 +44,7 @@ async def create_many(
     """Append any number of messages to an agent's conversation, all or none, in one transaction.
 
     The agent's counter is locked from the first part to the commit: other appends to the same agent wait.
+    Counts of words are not written: after some thousands of messages `search.refresh` keeps searches fast.
 
     Args:
         agent_id: whose conversation.

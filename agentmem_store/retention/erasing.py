@@ -50,6 +50,7 @@ _PROOF: Final = (
     proof.IN_TOOLS,
     proof.IN_TOOLS_AGENTS,
     proof.IN_MEMORIES,
+    proof.IN_TERM_FREQUENCIES,
 )
 _PLACE: Final = {"next_id", "next_part"}
 
@@ -109,6 +110,9 @@ async def erase_user(scope: Scope, user_id: UUID, *, batch_size: int = 1000) -> 
     conversations too, and so are its memories, its blocks with their links and history, and the user. Its id is then
     taken out of what stays: the audit columns of every table, and `sender_id`. That reads each row of the organization.
     What a text or metadata says about the user is not looked at.
+
+    Of the agents that had its messages or memories the counts of words go with those, as the words were its own too;
+    `search.refresh` counts what is left. A refresh that runs meanwhile may still count what goes: refresh once more.
 
     An id that is not stored as a user is erased from what stays all the same. Without a report the erasure is not
     complete: run it again. It waits for rows that other transactions hold.

@@ -59,6 +59,8 @@ class Removal:
             batch = await self._scope.fetch_one(query, *key, self._batch_size)
             if not batch.removed:
                 return batch.found
+            if batch.term_frequencies:
+                self._removed["term_frequencies"] += batch.term_frequencies
             self._count(query, batch.removed)
 
     async def remove(self, parent: Parent, *key: UUID) -> bool:

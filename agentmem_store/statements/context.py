@@ -7,7 +7,7 @@ from typing import Final, LiteralString
 from agentmem_store.models.context import AgentDetails, ContextRow
 from agentmem_store.query import Query
 from agentmem_store.statements import agents, blocks, memories, memory_recall, messages, search, tools
-from agentmem_store.statements.threads import by_thread
+from agentmem_store.statements.threads import ByThread, by_thread
 from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USER
 
 # $2 the agent.
@@ -51,10 +51,42 @@ _TOKENS: Final[LiteralString] = """coalesce(
                                + coalesce(octet_length(m.tool_returns::text), 0) + 3) / 4
                       )"""
 
-# $2 the agent, $3 the user, $4 the group; $5 the budget in tokens, $6 messages at most, $7 the words or NULL,
-# $8 memories at most, $9 phrases, $10 what is excluded, $11 how many
-# candidates where frequencies are known. The newest messages as long as their sum is within the budget.
-ASSEMBLE: Final = by_thread("context.assemble", ContextRow, """
+# What scores the memories. Parameters: see `assembling`.
+WORDS: Final[LiteralString] = """
+               WITH asked AS MATERIALIZED (
+                   SELECT o.language,
+                          ARRAY[agentmem.search_mark($2)] AS marks,
+                          $7::text                        AS words,
+                          $9::text[]                      AS phrases,
+                          $10::text[]                     AS excluded,
+                          $11::integer                    AS enough,
+                          $8::bigint                      AS most
+                   FROM agentmem.organizations AS o
+                   WHERE o.id = $1 AND $7::text IS NOT NULL
+               ),""" + search.terms("memories", "f.agent_id = $2") + "," + search.candidates(
+                   "id", "agentmem.memories", "m.content", """NOT m.is_deleted
+      AND (m.agent_id = $2 AND ($3::uuid IS NULL OR m.user_id IS NULL OR m.user_id = $3)) IS TRUE""") + "," + (
+                   search.scored("id"))
+
+FOUND: Final[LiteralString] = """
+               SELECT """ + memories.COLUMNS + """,
+                      """ + search.of_found("score") + """ AS rank
+               FROM agentmem.memories AS m
+               WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))"""
+
+
+def assembling(name: LiteralString, memories_found: LiteralString) -> ByThread[ContextRow]:
+    """Return the statements that assemble a context.
+
+    $2 the agent, $3 the user, $4 the group; $5 the budget in tokens, $6 messages at most, $7 the words or NULL,
+    $8 memories at most, $9 phrases, $10 what is excluded, $11 how many candidates where frequencies are known. The
+    newest messages as long as their sum is within the budget.
+
+    Args:
+        name: theirs.
+        memories_found: the query for the memories, with their `rank`.
+    """
+    return by_thread(name, ContextRow, """
 SELECT """ + agents.COLUMNS + """,
        """ + _BLOCKS + """,
        """ + _TOOLS + """,
@@ -79,25 +111,9 @@ SELECT """ + agents.COLUMNS + """,
        ) AS messages,
        (
            SELECT coalesce(json_agg(r ORDER BY r.rank DESC, r.id), '[]')
-           FROM (
-               WITH asked AS MATERIALIZED (
-                   SELECT o.language,
-                          ARRAY[$1, $2]::uuid[] AS owners,
-                          $7::text              AS words,
-                          $9::text[]            AS phrases,
-                          $10::text[]           AS excluded,
-                          $11::integer          AS enough,
-                          $8::bigint            AS most
-                   FROM agentmem.organizations AS o
-                   WHERE o.id = $1 AND $7::text IS NOT NULL
-               ),""" + search.terms("memories", "f.agent_id = $2") + "," + search.candidates(
-                   "id", "agentmem.memories", """NOT m.is_deleted
-      AND (m.agent_id = $2 AND ($3::uuid IS NULL OR m.user_id IS NULL OR m.user_id = $3)) IS TRUE""") + "," + (
-                   search.scored("id", "agentmem.memories") + "," + memory_recall.FOUND) + """
-               SELECT """ + memories.COLUMNS + """,
-                      f.score AS rank
-               FROM found AS f
-               JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
-               WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+           FROM (""" + memories_found + """
            ) AS r
        ) AS memories""" + _FROM_AGENT)
+
+
+ASSEMBLE: Final = assembling("context.assemble", WORDS + "," + memory_recall.found("scored") + FOUND)

@@ -11,7 +11,7 @@ from agentmem_store.statements.memories import COLUMNS, VISIBLE
 from agentmem_store.statements.metadata import has_metadata
 
 # $5 … $8, NULL where not asked for.
-_FILTERS: Final[LiteralString] = """
+FILTERS: Final[LiteralString] = """
   AND ($5::text IS NULL OR m.memory_type = $5)
   AND ($6::text IS NULL OR m.scope = $6)
   AND ($7::text IS NULL OR m.level = $7)
@@ -28,19 +28,19 @@ LIST: Final = Query("memories.list", Memory, """
 SELECT """ + COLUMNS + """
 FROM agentmem.memories AS m
 WHERE m.organization_id = $1
-  AND """ + VISIBLE + _FILTERS + _PAGE)
+  AND """ + VISIBLE + FILTERS + _PAGE)
 
 LIST_BY_AGENT: Final = Query("memories.list_by_agent", Memory, """
 SELECT """ + COLUMNS + """
 FROM agentmem.memories AS m
 WHERE m.organization_id = $1 AND m.agent_id = $9
-  AND """ + VISIBLE + _FILTERS + _PAGE)
+  AND """ + VISIBLE + FILTERS + _PAGE)
 
 LIST_BY_USER: Final = Query("memories.list_by_user", Memory, """
 SELECT """ + COLUMNS + """
 FROM agentmem.memories AS m
 WHERE m.organization_id = $1 AND m.user_id = $9 AND ($10::uuid IS NULL OR m.agent_id = $10)
-  AND """ + VISIBLE + _FILTERS + _PAGE)
+  AND """ + VISIBLE + FILTERS + _PAGE)
 
 COUNT: Final = Query("memories.count", int, """
 SELECT count(*)
@@ -79,14 +79,19 @@ ORDER BY m.last_accessed DESC, m.id DESC
 LIMIT $3
 """)
 
-# The best of `scored` that are visible. A scalar subquery is one probe of the key for each row, in the order of the
-# scores until there are enough, whatever the planner knew of the table; a join may read the tenant's rows for each.
-FOUND: Final[LiteralString] = """
+
+def found(ranked: LiteralString) -> LiteralString:
+    """Return the CTE `found`: the best of a CTE with `id` and `score` that are visible.
+
+    A scalar subquery is one probe of the key for each row, in the order of the scores until there are enough, whatever
+    the planner knew of the table; a join may read the tenant's rows for each.
+    """
+    return """
 found AS MATERIALIZED (
     SELECT best.id, best.score
     FROM (
         SELECT s.id, s.score
-        FROM scored AS s
+        FROM """ + ranked + """ AS s
         ORDER BY s.score DESC, s.id
         OFFSET 0
     ) AS best
@@ -98,29 +103,38 @@ found AS MATERIALIZED (
     LIMIT (SELECT asked.most FROM asked)
 )"""
 
+
 # $2 how many, $3 the agent, $4 the user, $5 … $8 as above; $9 the words, $10 phrases, $11 what is excluded, $12 how
 # many candidates where frequencies are known.
-SEARCH: Final = Query("memories.search", RankedMemory, """
+WORDS: Final[LiteralString] = """
 WITH asked AS MATERIALIZED (
     SELECT o.language,
-           ARRAY[$1, $3, $4]::uuid[] AS owners,
-           $9::text                  AS words,
-           $10::text[]               AS phrases,
-           $11::text[]               AS excluded,
-           $12::integer              AS enough,
-           $2::bigint                AS most
+           ARRAY[
+               CASE WHEN $3::uuid IS NULL AND $4::uuid IS NULL THEN agentmem.search_mark($1) END,
+               agentmem.search_mark($3),
+               agentmem.search_mark($4),
+               '@' || left($5, 50),
+               '@' || left($6, 50),
+               '@' || left($7, 50)
+           ]            AS marks,
+           $9::text     AS words,
+           $10::text[]  AS phrases,
+           $11::text[]  AS excluded,
+           $12::integer AS enough,
+           $2::bigint   AS most
     FROM agentmem.organizations AS o
     WHERE o.id = $1 AND o.deleted_at IS NULL
 ),""" + search.terms("memories", "($3::uuid IS NULL OR f.agent_id = $3)") + "," + search.candidates(
-    "id", "agentmem.memories", """NOT m.is_deleted
+    "id", "agentmem.memories", "m.content", """NOT m.is_deleted
       AND (
           ($3::uuid IS NULL OR m.agent_id = $3)
-          AND ($4::uuid IS NULL OR m.user_id = $4)""" + _FILTERS + """
-      ) IS TRUE""") + "," + search.scored("id", "agentmem.memories") + "," + FOUND + """
+          AND ($4::uuid IS NULL OR m.user_id = $4)""" + FILTERS + """
+      ) IS TRUE""") + "," + search.scored("id")
+
+SEARCH: Final = Query("memories.search", RankedMemory, WORDS + "," + found("scored") + """
 SELECT """ + COLUMNS + """,
-       f.score AS rank
-FROM found AS f
-JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
-WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+       """ + search.of_found("score") + """ AS rank
+FROM agentmem.memories AS m
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
 ORDER BY rank DESC, m.id
 """)

@@ -11,7 +11,7 @@ from agentmem_store.statements.messages import COLUMNS
 from agentmem_store.statements.metadata import has_metadata
 from agentmem_store.statements.visibility import LIVING_AGENT, LIVING_ORGANIZATION
 
-__all__ = ["SEARCH"]
+__all__ = ["BODY", "ONLY", "SEARCH", "WORDS", "gathered"]
 
 # $2 the agent, $3 the user or NULL, $4 the group or NULL; $5 the words, $6 phrases, $7 what is excluded; $8 how many,
 # $9 how many candidates where frequencies are known, $10 how many of the best are scored with their neighbours, NULL
@@ -20,12 +20,12 @@ __all__ = ["SEARCH"]
 _INPUT: Final[LiteralString] = """
 WITH asked AS MATERIALIZED (
     SELECT o.language,
-           ARRAY[$2, $3]::uuid[] AS owners,
-           $5::text              AS words,
-           $6::text[]            AS phrases,
-           $7::text[]            AS excluded,
-           $9::integer           AS enough,
-           $8::bigint            AS most
+           ARRAY[agentmem.search_mark($2), agentmem.search_mark($3), '@' || left($4, 255)] AS marks,
+           $5::text    AS words,
+           $6::text[]  AS phrases,
+           $7::text[]  AS excluded,
+           $9::integer AS enough,
+           $8::bigint  AS most
     FROM agentmem.organizations AS o
     WHERE o.id = $1 AND o.deleted_at IS NULL
 ),"""
@@ -37,11 +37,21 @@ _THREAD: Final[LiteralString] = """NOT m.is_deleted
           AND ($4::text IS NULL OR m.group_id = $4)
       ) IS TRUE"""
 
+# As the index has it: see agentmem.messages.search.
+BODY: Final[LiteralString] = "concat_ws(' ', m.name, m.text, agentmem.search_parts(m.content))"
+
 _COLUMNS: Final[LiteralString] = "id, seq, user_id, group_id"
+
+# What may be found, of a row `m`.
+ONLY: Final[LiteralString] = """($14::text IS NULL OR m.role = $14)
+                     AND ($15::timestamptz IS NULL OR m.created_at >= $15)
+                     AND ($16::timestamptz IS NULL OR m.created_at < $16)
+                     AND """ + has_metadata("$17")
+
 
 # The answer often stands in the turn after the one that names the subject, above all when that one is a question.
 # Scalar subqueries: one probe of a key for each row, whatever the planner knew of the table.
-_GATHERED: Final[LiteralString] = """
+_GATHERED: Final[tuple[LiteralString, LiteralString]] = ("""
 best AS MATERIALIZED (
     SELECT s.seq, s.user_id, s.group_id, s.score,
            CASE
@@ -55,7 +65,7 @@ best AS MATERIALIZED (
            END AS answered
     FROM (
         SELECT s.id, s.seq, s.user_id, s.group_id, s.score
-        FROM scored AS s
+        FROM """, """ AS s
         ORDER BY s.score DESC, s.seq
         LIMIT $10::bigint
     ) AS s
@@ -83,12 +93,8 @@ found AS MATERIALIZED (
                      AND m.user_id  IS NOT DISTINCT FROM g.user_id
                      AND m.group_id IS NOT DISTINCT FROM g.group_id
                      AND NOT m.is_deleted
-                     AND ((SELECT w.demanded FROM wanted AS w) IS NULL
-                          OR m.search @@ (SELECT w.demanded FROM wanted AS w))
-                     AND ($14::text IS NULL OR m.role = $14)
-                     AND ($15::timestamptz IS NULL OR m.created_at >= $15)
-                     AND ($16::timestamptz IS NULL OR m.created_at < $16)
-                     AND """ + has_metadata("$17") + """
+                     AND """ + search.demanded(BODY) + """
+                     AND """ + ONLY + """
                ) AS id
         FROM (
             SELECT g.seq, g.user_id, g.group_id, g.score, g.own
@@ -100,19 +106,26 @@ found AS MATERIALIZED (
     ) AS probed
     WHERE probed.id IS NOT NULL
     LIMIT $8
-)"""
+)""")
 
-SEARCH: Final = Query("messages.search", RankedMessage, _INPUT
+
+def gathered(ranked: LiteralString) -> LiteralString:
+    """Return the CTE `found`: the best of a CTE of scored messages, with what those beside them give."""
+    first, last = _GATHERED
+    return first + ranked + last
+
+WORDS: Final[LiteralString] = (_INPUT
     + search.terms("messages", "f.agent_id = $2") + ","
-    + search.candidates(_COLUMNS, "agentmem.messages", _THREAD) + ","
-    + search.scored(_COLUMNS, "agentmem.messages") + ","
-    + _GATHERED + """
+    + search.candidates(_COLUMNS, "agentmem.messages", BODY, _THREAD) + ","
+    + search.scored(_COLUMNS))
+
+SEARCH: Final = Query("messages.search", RankedMessage, WORDS + "," + gathered("scored") + """
 SELECT """ + COLUMNS + """,
-       f.score, f.own
-FROM found AS f
-JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.id = f.id
-WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+       """ + search.of_found("score") + """ AS score,
+       """ + search.of_found("own") + """ AS own
+FROM agentmem.messages AS m
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_AGENT + """
-ORDER BY f.score DESC, m.seq
+ORDER BY score DESC, m.seq
 """)

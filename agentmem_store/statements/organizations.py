@@ -73,6 +73,21 @@ SET name               = CASE WHEN $4::text::jsonb ? 'name'     THEN $4::text::j
 WHERE o.id = $1 AND NOT o.is_deleted AND ($3::integer IS NULL OR o.version = $3)
 RETURNING """ + _COLUMNS)
 
+# $2 the language, $3 the actor. It runs in a scope. No row: the organization is not visible.
+SET_LANGUAGE: Final = Query("organizations.set_language", UUID, """
+WITH changed AS (
+    UPDATE agentmem.organizations AS o
+    SET language           = $2,
+        version            = o.version + 1,
+        updated_at         = now(),
+        last_updated_by_id = $3
+    WHERE o.id = $1 AND NOT o.is_deleted AND o.language <> $2
+)
+SELECT o.id
+FROM agentmem.organizations AS o
+WHERE o.id = $1 AND NOT o.is_deleted
+""")
+
 DELETE: Final = Query("organizations.delete", Organization, """
 UPDATE agentmem.organizations AS o
 SET is_deleted    = true,

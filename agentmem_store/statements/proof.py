@@ -84,6 +84,12 @@ FROM agentmem.memories AS m
 WHERE m.organization_id = $1
 """)
 
+IN_TERM_FREQUENCIES: Final = Query("term_frequencies.mentions", Mentions, """
+SELECT count(*) FILTER (WHERE m.agent_id = $2) AS agent_id
+FROM agentmem.term_frequencies AS m
+WHERE m.organization_id = $1
+""")
+
 # Entries of in-context lists, while the messages are there that they name.
 _LISTED: Final[LiteralString] = """
 SELECT count(*) AS message_ids
@@ -111,5 +117,6 @@ SELECT (SELECT count(*) FROM agentmem.organizations    AS m WHERE m.id = $1)    
        (SELECT count(*) FROM agentmem.block_values     AS m WHERE m.organization_id = $1) AS block_values,
        (SELECT count(*) FROM agentmem.tools            AS m WHERE m.organization_id = $1) AS tools,
        (SELECT count(*) FROM agentmem.tools_agents     AS m WHERE m.organization_id = $1) AS tools_agents,
-       (SELECT count(*) FROM agentmem.memories         AS m WHERE m.organization_id = $1) AS memories
+       (SELECT count(*) FROM agentmem.memories         AS m WHERE m.organization_id = $1) AS memories,
+       (SELECT count(*) FROM agentmem.term_frequencies AS m WHERE m.organization_id = $1) AS term_frequencies
 """)

@@ -2,6 +2,9 @@
 
 Of the rows in `chosen`, those go that no other transaction holds, so that nobody is waited for. Ids go from step to
 step as arrays, which a generic plan looks up in the primary key however small the table was when it was made.
+
+Where somebody's texts go, `REMOVE_…_AND_WORDS`, the counts of words of the agents that had them go in the same
+statement: they are of those texts too, and the next refresh makes them anew. These are waited for.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ SELECT (SELECT count(*) FROM chosen)  AS found,
        (SELECT count(*) FROM removed) AS removed
 """
 
-REMOVE_MESSAGES: Final[LiteralString] = """
+_MESSAGES: Final[LiteralString] = """
 ),
 free AS (
     SELECT m.id
@@ -25,10 +28,10 @@ free AS (
 removed AS (
     DELETE FROM agentmem.messages AS m
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM free AS f))
-    RETURNING m.id
-)""" + COUNTS
+    RETURNING m.agent_id
+)"""
 
-REMOVE_MEMORIES: Final[LiteralString] = """
+_MEMORIES: Final[LiteralString] = """
 ),
 free AS (
     SELECT m.id
@@ -40,8 +43,32 @@ free AS (
 removed AS (
     DELETE FROM agentmem.memories AS m
     WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM free AS f))
-    RETURNING m.id
-)""" + COUNTS
+    RETURNING m.agent_id
+)"""
+
+# Locked in the order in which a refresh locks them.
+_AND_WORDS: Final[LiteralString] = """,
+known AS (
+    SELECT f.agent_id
+    FROM agentmem.term_frequencies AS f
+    WHERE f.organization_id = $1 AND f.agent_id = ANY (ARRAY(SELECT DISTINCT r.agent_id FROM removed AS r))
+    ORDER BY f.agent_id, f.source, f.lexeme
+    FOR UPDATE
+),
+dropped AS (
+    DELETE FROM agentmem.term_frequencies AS f
+    WHERE f.organization_id = $1 AND f.agent_id = ANY (ARRAY(SELECT DISTINCT k.agent_id FROM known AS k))
+    RETURNING f.agent_id
+)
+SELECT (SELECT count(*) FROM chosen)  AS found,
+       (SELECT count(*) FROM removed) AS removed,
+       (SELECT count(*) FROM dropped) AS term_frequencies
+"""
+
+REMOVE_MESSAGES: Final[LiteralString] = _MESSAGES + COUNTS
+REMOVE_MEMORIES: Final[LiteralString] = _MEMORIES + COUNTS
+REMOVE_MESSAGES_AND_WORDS: Final[LiteralString] = _MESSAGES + _AND_WORDS
+REMOVE_MEMORIES_AND_WORDS: Final[LiteralString] = _MEMORIES + _AND_WORDS
 
 REMOVE_MESSAGE_COUNTERS: Final[LiteralString] = """
 ),
@@ -93,6 +120,26 @@ removed AS (
     WHERE l.organization_id = $1 AND l.agent_id = ANY (ARRAY(SELECT f.agent_id FROM free AS f))
       AND l.agent_id = f.agent_id AND l.tool_id = f.tool_id
     RETURNING l.agent_id
+)""" + COUNTS
+
+REMOVE_TERM_FREQUENCIES: Final[LiteralString] = """
+),
+free AS (
+    SELECT f.source, f.lexeme, f.agent_id
+    FROM agentmem.term_frequencies AS f
+    JOIN chosen AS k ON k.source = f.source AND k.lexeme = f.lexeme AND k.agent_id = f.agent_id
+    WHERE f.organization_id = $1
+      AND f.agent_id = ANY (ARRAY(SELECT DISTINCT c.agent_id FROM chosen AS c))
+    ORDER BY f.agent_id, f.source, f.lexeme
+    FOR UPDATE OF f SKIP LOCKED
+),
+removed AS (
+    DELETE FROM agentmem.term_frequencies AS f
+    USING free AS g
+    WHERE f.organization_id = $1
+      AND f.agent_id = ANY (ARRAY(SELECT DISTINCT g.agent_id FROM free AS g))
+      AND f.source = g.source AND f.lexeme = g.lexeme AND f.agent_id = g.agent_id
+    RETURNING f.agent_id
 )""" + COUNTS
 
 # A block can have any number of values, so both parts are looked up.

@@ -18,8 +18,11 @@ from agentmem_store.statements.removal import (
     REMOVE_BLOCKS,
     REMOVE_BLOCKS_AGENTS,
     REMOVE_MEMORIES,
+    REMOVE_MEMORIES_AND_WORDS,
     REMOVE_MESSAGE_COUNTERS,
     REMOVE_MESSAGES,
+    REMOVE_MESSAGES_AND_WORDS,
+    REMOVE_TERM_FREQUENCIES,
     REMOVE_TOOLS,
     REMOVE_TOOLS_AGENTS,
     REMOVE_USERS,
@@ -95,6 +98,13 @@ WITH chosen AS (
     WHERE n.organization_id = $1 AND n.agent_id = $2
     LIMIT $3""" + REMOVE_MESSAGE_COUNTERS)
 
+TERM_FREQUENCIES_OF_AGENT: Final = Query("term_frequencies.remove_of_agent", Batch, """
+WITH chosen AS (
+    SELECT f.source, f.lexeme, f.agent_id
+    FROM agentmem.term_frequencies AS f
+    WHERE f.organization_id = $1 AND f.agent_id = $2
+    LIMIT $3""" + REMOVE_TERM_FREQUENCIES)
+
 AGENT: Final = Query("agents.remove", Batch, """
 WITH chosen AS (
     SELECT a.id
@@ -156,7 +166,7 @@ WITH chosen AS (
     FROM agentmem.messages AS m
     WHERE m.organization_id = $1 AND m.user_id = $2
     ORDER BY m.agent_id, m.seq
-    LIMIT $3""" + REMOVE_MESSAGES)
+    LIMIT $3""" + REMOVE_MESSAGES_AND_WORDS)
 
 MEMORIES_OF_USER: Final = Query("memories.remove_of_user", Batch, """
 WITH chosen AS (
@@ -164,7 +174,7 @@ WITH chosen AS (
     FROM agentmem.memories AS m
     WHERE m.organization_id = $1 AND m.user_id = $2
     ORDER BY m.created_at DESC, m.id DESC
-    LIMIT $3""" + REMOVE_MEMORIES)
+    LIMIT $3""" + REMOVE_MEMORIES_AND_WORDS)
 
 USER: Final = Query("users.remove", Batch, """
 WITH chosen AS (
@@ -222,6 +232,14 @@ WITH chosen AS (
     WHERE n.organization_id = $1
     ORDER BY n.agent_id
     LIMIT $2""" + REMOVE_MESSAGE_COUNTERS)
+
+TERM_FREQUENCIES: Final = Query("term_frequencies.remove_of_organization", Batch, """
+WITH chosen AS (
+    SELECT f.source, f.lexeme, f.agent_id
+    FROM agentmem.term_frequencies AS f
+    WHERE f.organization_id = $1
+    ORDER BY f.agent_id
+    LIMIT $2""" + REMOVE_TERM_FREQUENCIES)
 
 BLOCKS: Final = Query("blocks.remove_of_organization", Batch, """
 WITH chosen AS (

@@ -2,7 +2,8 @@
 
 The file is JSONL in UTF-8, compressed where its name ends in ``.gz``. Its first line says what it holds, its last line
 how many rows of each table and their SHA-256, and each line between is ``{"table": …, "row": {…}}``. Rows hold
-everything that is stored except what the server makes of it, and no organization: that stands in the first line alone.
+everything that is stored except what is made of it (generated columns, counts of words), and no organization: that
+stands in the first line alone.
 
 A file is loaded by the schema it was dumped from: the columns must be the same, and the database not older.
 """

@@ -9,10 +9,10 @@ import anyio
 
 from agentmem_store.errors import NotFound
 from agentmem_store.inputs import check_uuid
+from agentmem_store.progress import Progress
 from agentmem_store.statements import transfer, transfer_agent
 from agentmem_store.transfer.files import replacing
 from agentmem_store.transfer.format import FORMAT, Header, Last, Tally, columns_of, line_of, row_line, sha256
-from agentmem_store.transfer.progress import Progress
 from agentmem_store.transfer.tables import stored_rows
 
 if TYPE_CHECKING:

@@ -12,10 +12,12 @@ import anyio.to_thread
 from agentmem_store.blocking import in_thread
 from agentmem_store.errors import AgentMemError, ConfigurationError, Conflict, DatabaseError, NotFound
 from agentmem_store.inputs import check_uuid
+from agentmem_store.progress import Progress
+from agentmem_store.repositories.search_terms import refresh_visible
+from agentmem_store.search import refresh_stale
 from agentmem_store.statements import transfer
 from agentmem_store.transfer.files import DumpInvalid
 from agentmem_store.transfer.format import Tally, row_line
-from agentmem_store.transfer.progress import Progress
 from agentmem_store.transfer.reading import batches, check
 from agentmem_store.transfer.tables import TABLES, stored_rows
 
@@ -64,7 +66,8 @@ async def load(
     """Store what a file holds, just as it was dumped: ids, versions, places, times, counters, what is deleted.
 
     The file is read twice: first to see that it is whole and fits, before anything is sent; then to store it, in one
-    transaction. In the end everything is read back, and commits only if it adds up to the sums in the file.
+    transaction. In the end everything is read back, and commits only if it adds up to the sums in the file. Counts of
+    words, which are made of the rows, are not in the file and are made anew.
 
     An organization must not be there yet. An agent must not be there either, but its organization must; the users,
     blocks (with their history) and tools that come with it may be there, and stay if they are just as in the file.
@@ -97,9 +100,18 @@ async def load(
         await _begin(scope, contents)
         stored = await _store(scope, file, contents, progress)
         await _verify(scope, contents, stored, progress)
+        await _rebuild(scope, contents.header.agent_id)
     progress.tell()
     kept = {table: held.rows - stored[table] for table, held in contents.sums.items()}
     return LoadReport(scope.organization_id, contents.header.agent_id, stored, kept)
+
+
+async def _rebuild(scope: Scope, agent_id: UUID | None) -> None:
+    """Make what `tables.DERIVED` holds."""
+    if agent_id is None:
+        await refresh_stale(scope)
+    else:
+        await refresh_visible(scope, agent_id)
 
 
 async def _begin(scope: Scope, contents: Contents) -> None:

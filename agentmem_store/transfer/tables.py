@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentmem_store.query import Query
     from agentmem_store.scope import Scope
 
-__all__ = ["TABLES", "Table", "stored_rows", "tables_of"]
+__all__ = ["DERIVED", "TABLES", "Table", "stored_rows", "tables_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,9 @@ _ALL: Final = (
 )
 
 TABLES: Final = {table.name: table for table in _ALL}
+
+# Made of rows of the others; they stay behind, and a load makes them anew.
+DERIVED: Final = frozenset({"term_frequencies"})
 
 
 def tables_of(agent_id: UUID | None) -> list[Table]:

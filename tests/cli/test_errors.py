@@ -20,7 +20,6 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from agentmem_store import embedded
-from agentmem_store.cli import store
 from agentmem_store.database import Database
 from tests.cli import fill, invoke, run, start
 from tests.servers import admin
@@ -83,7 +82,7 @@ def test_a_process_of_its_own_says_the_same() -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "POOL", store.POOL.with_(connect_timeout_s=0.2))
+    monkeypatch.setenv("AGENTMEM_CONNECT_TIMEOUT_S", "0.2")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dsn = f"postgresql://u:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/db"
         assert "no answer in time: check host, port and firewall" in told(dsn, "search", "x", "--agent", "a")

@@ -282,6 +282,7 @@ async def test_a_deleted_organization_hides_its_blocks(root: Root, scope: Scope,
     assert await blocks.get(scope, block.id) == block
 
 
+@pytest.mark.own_sessions
 async def test_each_list_walks_its_index(db: Database) -> None:
     async with db.connection() as connection:
         await connection.execute("""

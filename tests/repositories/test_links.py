@@ -240,6 +240,7 @@ async def test_what_is_deleted_while_it_is_attached_is_not_found(db: Database, t
         await attaching
 
 
+@pytest.mark.own_sessions
 async def test_links_are_found_through_their_indexes(db: Database) -> None:
     async with db.connection() as connection:
         await connection.execute("""

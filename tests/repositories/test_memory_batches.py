@@ -265,6 +265,7 @@ async def test_changes_of_many_that_overlap_do_not_deadlock(tenant: Scope) -> No
     assert {(await memories.get(tenant, row_id)).version for row_id in shared} == {17}
 
 
+@pytest.mark.own_sessions
 @pytest.mark.parametrize("arrays_most", [1, ARRAYS_MOST], ids=["copied", "by arrays"])
 async def test_creating_and_removing_the_parents_do_not_deadlock(
     db: Database, tenant: Scope, monkeypatch: pytest.MonkeyPatch, arrays_most: int

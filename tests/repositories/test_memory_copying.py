@@ -89,6 +89,7 @@ async def test_whatever_is_copied_is_what_the_table_has(
     await assert_stored(scope, new, await memories.create_many(scope, new))
 
 
+@pytest.mark.own_sessions
 @pytest.mark.usefixtures("copying")
 async def test_a_copy_that_meets_a_racing_id_stores_the_rest_by_arrays(db: Database, tenant: Scope) -> None:
     new = [NewMemory(content=str(i)) for i in range(3)]

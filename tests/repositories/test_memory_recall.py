@@ -249,6 +249,7 @@ async def test_sixteen_at_once_create_one(tenant: Scope, *, expired: bool) -> No
     assert await memories.count(tenant) == 1
 
 
+@pytest.mark.own_sessions
 async def test_create_or_get_waits_for_a_copy_and_takes_it(db: Database, tenant: Scope) -> None:
     async with tenant.transaction() as tx:
         first, _ = await memories.create_or_get(tx, NewMemory(content="a"))
@@ -257,6 +258,7 @@ async def test_create_or_get_waits_for_a_copy_and_takes_it(db: Database, tenant:
     assert await second == (first, False)
 
 
+@pytest.mark.own_sessions
 async def test_create_or_get_stores_what_a_copy_gave_up(db: Database, tenant: Scope) -> None:
     with pytest.raises(RuntimeError):
         async with tenant.transaction() as tx:

@@ -131,6 +131,7 @@ async def test_around_reads_only_the_neighbours(seeded: Seeded) -> None:
     ],
     ids=lambda query: query.name,
 )
+@pytest.mark.own_sessions
 async def test_rows_are_found_by_their_key_even_if_planned_on_an_empty_table(
     fresh: Connection, query: Query[Any]
 ) -> None:

@@ -102,6 +102,7 @@ async def test_sequences_and_streams_pass_side_by_side(pooled: Scope, table: Tab
     assert await table.module.count(pooled) == 10 * WRITERS
 
 
+@pytest.mark.own_sessions
 async def test_an_upsert_that_waited_for_a_new_row_changes_it(db: Database, tenant: Scope, table: Table) -> None:
     item = table.item(1)
     async with tenant.transaction() as tx:
@@ -113,6 +114,7 @@ async def test_an_upsert_that_waited_for_a_new_row_changes_it(db: Database, tena
     assert [(row.version, row.metadata) for row in rows] == [(2, {"new": 1}), (1, {})]
 
 
+@pytest.mark.own_sessions
 async def test_an_upsert_keeps_the_value_of_a_block_that_was_written_while_it_waited(
     db: Database, tenant: Scope
 ) -> None:
@@ -132,6 +134,7 @@ async def test_an_upsert_keeps_the_value_of_a_block_that_was_written_while_it_wa
         assert await connection.fetchval("SELECT block_label FROM agentmem.blocks_agents") == "b"
 
 
+@pytest.mark.own_sessions
 async def test_an_upsert_of_an_agent_does_not_wait_for_who_appends_to_it(db: Database, tenant: Scope) -> None:
     agent = await agents.create(tenant, NewAgent(name="planner"))
     async with tenant.transaction() as tx:

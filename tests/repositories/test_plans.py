@@ -35,6 +35,7 @@ async def fresh(dsn: str) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+@pytest.mark.own_sessions
 @pytest.mark.parametrize(("table", "query"), BY_ID, ids=lambda value: getattr(value, "name", value))
 async def test_rows_are_found_by_their_key(fresh: Connection, table: str, query: Query[Any]) -> None:
     await skip_where_arrays_are_filters(fresh)

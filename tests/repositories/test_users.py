@@ -254,6 +254,7 @@ async def test_bad_arguments_are_refused_before_any_statement(scope: Scope) -> N
     assert await users.count(scope) == 0, "the transaction is still good"
 
 
+@pytest.mark.own_sessions
 async def test_lists_walk_their_index(db: Database) -> None:
     async with db.connection() as connection:
         await connection.execute("""

@@ -15,13 +15,14 @@ from agentmem_store.database import Database
 from agentmem_store.models.agents import NewAgent
 from agentmem_store.models.memories import NewMemory
 from agentmem_store.models.messages import NewMessage
+from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.models.tools import NewTool
 from agentmem_store.repositories import agents, memories, messages, organizations, tools
 from agentmem_store.scope import Scope
 from agentmem_store.statements import transfer as statements
 from agentmem_store.statements import transfer_agent
 from agentmem_store.transfer import files, reading
-from agentmem_store.transfer.tables import TABLES
+from agentmem_store.transfer.tables import DERIVED, TABLES
 from tests.repositories.plans import generic_plan
 from tests.transfer import rows_of, seen
 
@@ -76,10 +77,30 @@ async def test_every_table_and_column_travels(db: Database) -> None:
         stored.setdefault(table, set()).add(column)
         # JSON's null and SQL's NULL are the same in a line, and so are all numbers that are not finite.
         assert kind != "jsonb" or is_typed, f"{table}.{column} can hold JSON null"
+    assert stored.keys() == TABLES.keys() | DERIVED
     for table, columns in stored.items():
+        if table in DERIVED:
+            continue
         tenant = "id" if table == "organizations" else "organization_id"
         assert {*TABLES[table].column_names, tenant} == columns, table
-    assert stored.keys() == TABLES.keys()
+
+
+async def test_words_are_counted_anew_where_they_arrive(
+    db: Database, tenant: Scope, agent_id: UUID, elsewhere: Database, tmp_path: Path
+) -> None:
+    """Of an organization and of an agent; counts are made of what is stored, so the file does not have them."""
+    await memories.create_many(tenant, [NewMemory(agent_id=agent_id, content="common") for _ in range(3_000)])
+    for agent, root in ((None, elsewhere), (agent_id, db)):
+        dumped = await transfer.dump(tenant, tmp_path / "a.jsonl", agent_id=agent)
+        assert "term_frequencies" not in dumped.rows
+        into = None if agent is None else (await organizations.create(db, NewOrganization(name="taker"))).id
+        report = await transfer.load(root, tmp_path / "a.jsonl", into=into)
+        async with root.connection() as connection:
+            counted = await connection.fetch(
+                "SELECT lexeme FROM agentmem.term_frequencies WHERE organization_id = $1 ORDER BY lexeme",
+                report.organization_id,
+            )
+        assert [row[0] for row in counted] == ["", "common"]
 
 
 async def test_every_column_is_tried_with_a_value(
@@ -227,6 +248,7 @@ async def test_a_transaction_of_the_callers_is_refused(db: Database, tenant: Sco
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+@pytest.mark.own_sessions
 async def test_rows_come_as_they_are_read(connection: asyncpg.Connection[asyncpg.Record], scope: Scope) -> None:
     """Where an organization or an agent has many rows, none waits until all are read and sorted."""
     await scope.fetch_one(statements.BEGIN)

@@ -1,5 +1,7 @@
 -- Blocks: labelled pieces of an agent's core memory, shared between agents by links.
 -- Creates empty tables only: takes no lock that anyone could wait for.
+-- Integers count the changes of one row or the characters of a text: 32 bits are plenty.
+-- squawk-ignore-file prefer-bigint-over-int
 
 CREATE TABLE agentmem.blocks (
     organization_id    uuid        NOT NULL,

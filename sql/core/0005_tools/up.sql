@@ -1,5 +1,7 @@
 -- Tools: what agents may call, and the links that say which agent may call which.
 -- Creates empty tables only: takes no lock that anyone could wait for.
+-- Integers count the changes of one row or the characters of a text: 32 bits are plenty.
+-- squawk-ignore-file prefer-bigint-over-int
 
 CREATE TABLE agentmem.tools (
     organization_id    uuid        NOT NULL,

@@ -1,5 +1,7 @@
 -- Memories: what an agent keeps about its world, its users and itself.
 -- Creates empty tables only: takes no lock that anyone could wait for.
+-- Integers count the changes of one row or the characters of a text: 32 bits are plenty.
+-- squawk-ignore-file prefer-bigint-over-int
 
 CREATE TABLE agentmem.memories (
     organization_id    uuid             NOT NULL,

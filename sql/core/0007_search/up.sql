@@ -47,18 +47,56 @@ CREATE FUNCTION agentmem.search_fold(body text) RETURNS text
 RETURN CASE
            WHEN octet_length(body) = char_length(body)
                THEN lower(body)
-           WHEN lower('Ж') <> 'ж' AND body ~ '[À-ÖØ-ÞĀ-ɎΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'
-               THEN replace(replace(normalize(translate(lower(normalize(body, NFKD)), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖÆÐØÞŁĐĦŊŒƏҐҒҖҚҢҮҰҲҺӘӨ', 'αβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆæðøþłđħŋœəґғҗқңүұҳһәө'), NFC), 'ё', 'е'), 'ς', 'σ')
+           WHEN lower('Ж') <> 'ж' AND body ~ '[À-ÖØ-ÞĀ-Ɏ\u0300-\u036FΆ-ΫЀ-ЯҊ-ԮԱ-ՖḀ-Ỿἀ-Ὼ]'
+               THEN replace(replace(normalize(
+                   translate(
+                       lower(normalize(body, NFKD)),
+                       'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ'
+                       'ЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ'
+                       'ԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖ'
+                       'ÆÐØÞŁĐĦŊŒ'
+                       'ƏҐҒҖҚҢҮҰҲҺӘӨ',
+                       'αβγδεζηθικλμνξοπρστυφχψω'
+                       'ѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюя'
+                       'աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆ'
+                       'æðøþłđħŋœ'
+                       'əґғҗқңүұҳһәө'),
+                   NFC), 'ё', 'е'), 'ς', 'σ')
            WHEN regexp_replace(body, '[，。！？：；（）、…]+', ' ', 'g') IS NFKC NORMALIZED
                THEN replace(replace(lower(body), 'ё', 'е'), 'ς', 'σ')
            ELSE replace(replace(lower(normalize(body, NFKC)), 'ё', 'е'), 'ς', 'σ')
        END;
 
--- Of a folded text, what is written with spaces: letters of other scripts and symbols become spaces. So do signs of
--- which the parser would make tags, addresses, paths and signed numbers: their parts are looked for, not the whole.
+-- Characters of scripts that put no spaces between words, and pictographs, as part of a character class.
+CREATE FUNCTION agentmem.search_spaceless() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '\u0E00-\u0EFF'                                              -- Thai, Lao
+       '\u1000-\u109F\u1780-\u17FF'                                 -- Burmese, Khmer
+       '\u1100-\u11FF\uAC00-\uD7AF'                                 -- Korean: letters, syllables
+       '\u3005-\u3007\u31A0-\u31BF\u3100-\u312F'                    -- Chinese: iteration marks, zero, Bopomofo
+       '\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u30FF\u31F0-\u31FF'    -- Japanese: Hiragana, Katakana
+       '\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U000323AF'         -- ideographs, all planes
+       '\U0001F300-\U0001FAFF';                                     -- pictographs
+
+-- Signs that stand between words. The first are those of which the parser would make tags, addresses, paths and signed
+-- numbers: their parts are looked for, not the whole.
+CREATE FUNCTION agentmem.search_separators() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '<>&/\\@_+'
+       '\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7'     -- Latin-1 signs
+       '\u055A-\u055F\u0589\u05BE'                                  -- Armenian, Hebrew
+       '\u060C\u061B\u061F\u066A-\u066C\u06D4'                      -- Arabic
+       '\u0964\u0965\u1361-\u1368'                                  -- Devanagari, Ethiopic
+       '\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u2FFF'    -- dashes, quotes, currency, symbols
+       '\u3000-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF'     -- of East Asia; forms; specials
+       '\U0001F000-\U0001F2FF'                                      -- tiles, cards, enclosed letters
+       '-';
+
+-- Of a folded text, what is written with spaces: all else becomes spaces.
 CREATE FUNCTION agentmem.search_spaced(folded text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN regexp_replace(folded, '[<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF-]+', ' ', 'g');
+RETURN regexp_replace(
+           folded, '[' || agentmem.search_spaceless() || agentmem.search_separators() || ']+', ' ', 'g');
 
 -- Words without their accents, in Latin, Greek, Hebrew and Arabic script. In others a mark is part of the letter.
 CREATE FUNCTION agentmem.search_unaccented(words text) RETURNS text
@@ -86,7 +124,7 @@ RETURN (
                    WHERE pair.one <> ' ' AND pair.next <> ' '
                ) AS pairs
         FROM (
-            SELECT string_to_array(regexp_replace(folded, '[^\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]+', ' ', 'g'), NULL) AS characters
+            SELECT string_to_array(regexp_replace(folded, '[^' || agentmem.search_spaceless() || ']+', ' ', 'g'), NULL) AS characters
             OFFSET 0
         ) AS split
     ) AS run
@@ -105,7 +143,7 @@ RETURN CASE
            ELSE agentmem.search_words(language, agentmem.search_spaced(folded))
        END
        || CASE
-              WHEN folded ~ '[\u0E00-\u0EFF\u1000-\u109F\u1100-\u11FF\u1780-\u17FF\u3005-\u3007\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\U0001F300-\U0001FAFF\U00020000-\U000323AF]'
+              WHEN folded ~ ('[' || agentmem.search_spaceless() || ']')
               THEN agentmem.search_pairs(folded)
               ELSE ''::tsvector
           END;
@@ -132,15 +170,26 @@ RETURN (
     WHERE jsonb_typeof(part.text) = 'string'
 );
 
--- Whose a row is, as lexemes that no text can contain (the sign @ is taken out of every text): and-ed to a query they
--- keep the index scan within the owner's rows, however many others have. Should two owners share their twelve digits,
--- the statement's own conditions decide.
-CREATE FUNCTION agentmem.search_marks(owners uuid[]) RETURNS tsvector
+-- Of a text the label that stands before it, up to the first colon, such as who speaks in "Ada: …"; '' if there is none.
+CREATE FUNCTION agentmem.search_label(body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (
-    SELECT array_to_tsvector(coalesce(array_agg('@' || right(owner::text, 12)), '{}'))
-    FROM unnest(array_remove(owners, NULL)) AS owner
-);
+RETURN left(body, greatest(strpos(replace(left(body, 40), '：', ': '), ': ') - 1, 0));
+
+-- The lexemes of a text and of its label. Those of the label have weight A: who speaks tells more than who is mentioned.
+CREATE FUNCTION agentmem.search_labelled(language text, label text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+           WHEN label <> ''
+               THEN setweight(agentmem.search_vector(language, label), 'A') || agentmem.search_vector(language, body)
+           ELSE agentmem.search_vector(language, body)
+       END;
+
+-- Whose a row is, as a lexeme that no text can contain (the sign @ is taken out of every text): and-ed to a query it
+-- keeps the index scan within the owner's rows, however many others have. Should two owners share their twelve digits,
+-- the statement's own conditions decide. Groups, types, scopes and levels are marks as they are, after the same sign.
+CREATE FUNCTION agentmem.search_mark(owner uuid) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '@' || right(owner::text, 12);
 
 -- One lexeme as a query. It passes quoted, so nothing in it is read as an operator. (Not quote_literal: it writes E''
 -- where there is a backslash, which tsquery does not know.)
@@ -148,12 +197,12 @@ CREATE FUNCTION agentmem.search_term(lexeme text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery;
 
--- The rows that belong to all of these owners.
-CREATE FUNCTION agentmem.search_owned(owners uuid[]) RETURNS tsquery
+-- The rows that have all of these marks, of which some may be NULL.
+CREATE FUNCTION agentmem.search_marked(marks text[]) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
-    SELECT string_agg(agentmem.search_term(mark.lexeme)::text, ' & ')::tsquery
-    FROM unnest(agentmem.search_marks(owners)) AS mark
+    SELECT string_agg(agentmem.search_term(mark)::text, ' & ')::tsquery
+    FROM unnest(array_remove(marks, NULL)) AS mark
 );
 
 -- A phrase: its words one after another, as far apart as they stand in it; of scripts without spaces all pairs.
@@ -179,18 +228,48 @@ RETURN (
     ) AS word
 );
 
+-- Of a phrase the runs that its pairs do not settle, because they are longer: the pairs may stand apart in a text.
+CREATE FUNCTION agentmem.search_runs(phrase text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY(
+    SELECT run.found[1]
+    FROM regexp_matches(
+             agentmem.search_fold(phrase), '[' || agentmem.search_spaceless() || ']{3,}', 'g') AS run (found)
+);
+
+-- Whether all of these runs stand in a text, within what of it is indexed.
+CREATE FUNCTION agentmem.search_contains(body text, runs text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT coalesce(bool_and(position(run IN agentmem.search_fold(left(body, 50000))) > 0), true)
+    FROM unnest(runs) AS run
+);
+
+-- Arguments are columns where they can be: a function whose argument is costly is called for each row, not inlined.
 ALTER TABLE agentmem.messages ADD COLUMN search tsvector
     GENERATED ALWAYS AS (
-        agentmem.search_vector(
-            language,
-            coalesce(name || ': ', '') || coalesce(text, '') || coalesce(' ' || agentmem.search_parts(content), ''))
-        || agentmem.search_marks(ARRAY[agent_id, user_id])
+        agentmem.search_labelled(language, name, coalesce(text, ''))
+        || CASE
+               WHEN content IS NULL THEN ''
+               ELSE agentmem.search_vector(
+                   language,
+                   left(coalesce(agentmem.search_parts(content), ''),
+                        greatest(50000 - char_length(coalesce(text, '')), 0)))
+           END
+        || array_to_tsvector(array_remove(
+            ARRAY[agentmem.search_mark(agent_id), agentmem.search_mark(user_id), '@' || group_id],
+            NULL))
     ) STORED;
 
 ALTER TABLE agentmem.memories ADD COLUMN search tsvector
     GENERATED ALWAYS AS (
-        agentmem.search_vector(language, content)
-        || agentmem.search_marks(ARRAY[organization_id, agent_id, user_id])
+        agentmem.search_labelled(language, agentmem.search_label(content), content)
+        || array_to_tsvector(array_remove(
+            ARRAY[
+                agentmem.search_mark(organization_id), agentmem.search_mark(agent_id), agentmem.search_mark(user_id),
+                '@' || memory_type, '@' || scope, '@' || level
+            ],
+            NULL))
     ) STORED;
 
 CREATE INDEX messages_search ON agentmem.messages USING gin (search) WHERE NOT is_deleted;
