@@ -1,29 +1,46 @@
-"""From a DSN to one asyncpg connection: spelling, embedded server, deadline, keepalive, codecs."""
+"""From a DSN to one asyncpg connection: embedded server, hosts, deadline, pooler, keepalive, codecs."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import re
 import socket
-from contextlib import asynccontextmanager
+import ssl
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from agentmem_store import errors
+from agentmem_store.address import EMBEDDED, UNREADABLE, describe, each_host, normalize, options
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-__all__ = ["connect", "describe", "normalize", "serving"]
+    from agentmem_store.config import PoolConfig
 
-EMBEDDED: Final = "embedded:"
-_SCHEME: Final = re.compile(r"^(postgres|postgresql)(\+[a-z0-9_]+)?://", re.IGNORECASE)
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Opening = Callable[..., Awaitable[Connection]]
+else:
+    Connection = asyncpg.Connection
 
-_HOST: Final = re.compile(r"([\w.%-]*|\[[\w:.%]*\])(:\d*)?")
-_UNREADABLE: Final = (
-    "the DSN cannot be read: percent-encode / ? # @ [ ] and % in user and password, and see that the port is a number"
+__all__ = ["POOLER_FOUND", "Connection", "behind_pooler", "connect", "describe", "for_pool", "normalize", "serving"]
+
+# The host is not there, not up, or not what is asked for; of any other error the next host would say the same.
+_TRY_THE_NEXT: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+
+POOLER_FOUND: Final = (
+    "a pooler such as PgBouncer stands before the server: set pooler='transaction' in PoolConfig "
+    "(AGENTMEM_POOLER=transaction), and give migrations a DSN of the server itself (migration_dsn, "
+    "AGENTMEM_MIGRATION_DSN)"
 )
 
 # Our statements are written to be planned once. Left to itself the server plans those over arrays at every call, since
@@ -51,44 +68,6 @@ _ARRAY_RECORDS: Final = [
 ]  # fmt: skip
 
 
-def normalize(dsn: str) -> str:
-    """Bring the usual spellings of a DSN to the one the driver reads.
-
-    ``postgres://``, ``postgresql+asyncpg://`` and ``?ssl=…`` become ``postgresql://`` and ``?sslmode=…``.
-
-    Raises:
-        ConfigurationError: it is not a PostgreSQL DSN.
-    """
-    if dsn.startswith(EMBEDDED):
-        return dsn
-    if not _SCHEME.match(dsn):
-        raise errors.ConfigurationError(
-            "the DSN must start with postgresql:// (or embedded: for a private server); check AGENTMEM_DSN"
-        )
-    parts = _split(_SCHEME.sub("postgresql://", dsn))
-    options = [("sslmode" if key == "ssl" else key, value) for key, value in parse_qsl(parts.query)]
-    return urlunsplit(parts._replace(query=urlencode(options)))
-
-
-def _split(dsn: str) -> SplitResult:
-    """Take a DSN apart. One that is not percent-encoded would be taken apart in the middle of its password."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:  # a [ without its ]
-        raise errors.ConfigurationError(_UNREADABLE) from None
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    if "@" in parts.path + parts.query or parts.fragment or not all(map(_HOST.fullmatch, hosts)):
-        raise errors.ConfigurationError(_UNREADABLE)
-    return parts
-
-
-def describe(dsn: str) -> str:
-    """Return the part of a DSN that may be shown: host, port and database; never user or password."""
-    parts = urlsplit(dsn)
-    hosts = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "the default host")
-    return f"{hosts}{parts.path}"
-
-
 @asynccontextmanager
 async def serving(dsn: str) -> AsyncGenerator[str, None]:
     """Yield the DSN of the server really in use; an ``embedded:`` one is started first and left afterwards.
@@ -111,53 +90,153 @@ async def serving(dsn: str) -> AsyncGenerator[str, None]:
 
 
 async def connect(
-    dsn: str, *, timeout_s: float = 10, command_timeout_s: float | None = None, application_name: str = "agentmem_store"
-) -> asyncpg.Connection[asyncpg.Record]:
-    """Open one connection.
+    dsn: str,
+    *,
+    timeout_s: float = 10,
+    command_timeout_s: float | None = None,
+    application_name: str = "agentmem_store",
+    pooler: bool = False,
+    prepared_statements: bool | None = None,
+) -> Connection:
+    """Open one connection. Of several hosts, each gets its part of the time, and the first that serves is taken.
 
     Args:
-        dsn: a PostgreSQL DSN of a running server.
+        dsn: a PostgreSQL DSN of a running server; names are looked up anew at each call.
         timeout_s: seconds for the whole of connecting, TLS and authentication included.
         command_timeout_s: seconds one statement may take by default; None for no limit.
         application_name: what pg_stat_activity shows.
+        pooler: whether a transaction pooler stands before the server, so that a session can hold no state.
+        prepared_statements: whether statements stay prepared; None: unless there is a pooler.
 
     Raises:
-        ConnectError: the server cannot be reached, refuses the user, or has no such database.
-        ConfigurationError: the DSN cannot be read.
+        ConnectError: no host can be reached, the user is refused, or there is no such database.
+        ConfigurationError: the DSN cannot be read, or a pooler is in the way.
     """
+    if prepared_statements is None:
+        prepared_statements = not pooler
+    settings = {"application_name": application_name, **({} if pooler else _SESSION)}
+    opening = partial(
+        asyncpg.connect,
+        command_timeout=command_timeout_s,
+        server_settings=settings,
+        connection_class=_Sessionless if pooler else asyncpg.Connection,
+        # The driver would keep no statement beyond 15 kB, and a search by words and a vector has 20.
+        max_cacheable_statement_size=0,
+        # By default 100, and the library has more. Each is planned anew after the driver's five minutes.
+        statement_cache_size=500 if prepared_statements else 0,
+    )
+    dsn = normalize(dsn)
     try:
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=timeout_s,
-            command_timeout=command_timeout_s,
-            server_settings={"application_name": application_name, **_SESSION},
-        )
-    except asyncpg.ClientConfigurationError:
-        raise errors.ConfigurationError(_UNREADABLE) from None
+        connection = await _first_of(_candidates(dsn), opening, timeout_s)
     except errors.DRIVER_ERRORS as error:
-        raise _refused(error, dsn) from error
+        raise _refused(error, dsn) from _cause(error)
     _keep_alive(connection)
     _register_arrays(connection)
     return connection
 
 
-def _refused(error: Exception, dsn: str) -> errors.ConnectError:
+async def for_pool(dsn: str, config: PoolConfig) -> Connection:
+    """Open one connection as a pool's settings say. See `connect`."""
+    return await connect(
+        dsn,
+        timeout_s=config.connect_timeout_s,
+        command_timeout_s=config.command_timeout_s,
+        pooler=config.pooler is not None,
+        prepared_statements=config.prepared_statements,
+    )
+
+
+class _Sessionless(Connection):
+    """A connection whose session is another at each transaction: what could be reset would be somebody else's."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+def _candidates(dsn: str) -> list[str]:
+    """Return the DSNs to try in turn; to prefer a standby, the driver has to see all hosts at once."""
+    return [dsn] if options(dsn).get("target_session_attrs") == "prefer-standby" else each_host(dsn)
+
+
+async def _first_of(dsns: list[str], opening: Opening, timeout_s: float) -> Connection:
+    """Connect to the first that serves. The driver would spend all the time on a first host that is a black hole."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout_s
+    for left, dsn in zip(range(len(dsns), 1, -1), dsns, strict=False):
+        with suppress(*_TRY_THE_NEXT):
+            return await opening(dsn, timeout=(ends - loop.time()) / left)
+    return await opening(dsns[-1], timeout=ends - loop.time())
+
+
+async def behind_pooler(connection: Connection) -> bool:
+    """Tell whether a pooler such as PgBouncer stands between us and the server. One round trip.
+
+    A pooler gives its client a process number of its own making, not that of the server's process behind it.
+    """
+    pid: int = await connection.fetchval("SELECT pg_backend_pid()")
+    return pid != connection.get_server_pid()
+
+
+def _refused(error: Exception, dsn: str) -> errors.AgentMemError:
     """Say in one line why no connection came about."""
     where = describe(dsn)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return errors.ConfigurationError(_of_tls(error) or UNREADABLE)
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        wanted = options(dsn).get("target_session_attrs")
+        return errors.ConnectError(f"{where}: no host that answers has target_session_attrs={wanted}")
     if isinstance(error, asyncpg.PostgresError):
-        said = str(error.args[0]) if error.args else type(error).__name__
-        return errors.ConnectError(f"{where}: the server refused the connection: {said}", sqlstate=error.sqlstate)
+        return _refused_by_server(error, where)
+    if isinstance(error, OSError):
+        return _out_of_reach(error, dsn)
+    return errors.ConnectError(f"{where}: cannot connect ({type(error).__name__})")
+
+
+def _refused_by_server(error: asyncpg.PostgresError, where: str) -> errors.AgentMemError:
+    said = str(error.args[0]) if error.args else type(error).__name__
+    if "startup parameter" in said:  # PgBouncer's words; a server of PostgreSQL's has no such complaint
+        return errors.ConfigurationError(f"{where}: {POOLER_FOUND}")
+    return errors.ConnectError(f"{where}: the server refused the connection: {said}", sqlstate=error.sqlstate)
+
+
+def _out_of_reach(error: OSError, dsn: str) -> errors.AgentMemError:
+    where = describe(dsn)
     if isinstance(error, TimeoutError):
         return errors.ConnectError(f"{where}: no answer in time: check host, port and firewall")
     if isinstance(error, socket.gaierror):
         return errors.ConnectError(f"{where}: the host name cannot be resolved")
-    if isinstance(error, OSError):
-        reason = os.strerror(error.errno) if error.errno else "no connection"
-        return errors.ConnectError(f"{where}: cannot connect ({reason}): is the server running there?")
-    return errors.ConnectError(f"{where}: cannot connect ({type(error).__name__})")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return errors.ConnectError(f"{where}: the server's certificate is not accepted: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return errors.ConnectError(f"{where}: TLS failed ({error.reason})")
+    if "rejected SSL upgrade" in str(error):
+        return errors.ConnectError(f"{where}: the server offers no TLS, which the DSN's sslmode asks for")
+    if missing := _missing_file(dsn):
+        return errors.ConfigurationError(f"the file that {missing} names in the DSN cannot be read")
+    reason = os.strerror(error.errno) if error.errno else "no connection"
+    return errors.ConnectError(f"{where}: cannot connect ({reason}): is the server running there?")
 
 
-def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+def _of_tls(error: Exception) -> str | None:
+    """Return the driver's words about TLS, which quote no more than file names; its others may quote the DSN."""
+    said = str(error.args[0])
+    is_safe = said.startswith(("`ssl", "root certificate file", "direct TLS"))
+    return f"the DSN cannot be read: {said}" if is_safe else None
+
+
+def _missing_file(dsn: str) -> str | None:
+    given = options(dsn)
+    files = (name for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl") if name in given)
+    return next((name for name in files if not os.access(given[name], os.R_OK)), None)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return what a traceback may show beside our error: not a complaint that quotes a part of the DSN."""
+    quotes = isinstance(error, asyncpg.ClientConfigurationError | ValueError | TypeError)
+    return None if quotes and not isinstance(error, OSError) else error
+
+
+def _keep_alive(connection: Connection) -> None:
     """Let the kernel notice a dead peer; the driver sets only TCP_NODELAY."""
     transport: Any = getattr(connection, "_transport", None)
     sock: Any = transport.get_extra_info("socket") if transport else None

@@ -7,15 +7,17 @@
     │   └── FileInvalid               … in a file, told by line
     ├── ConfigurationError            a setting, a DSN or an environment that cannot work
     ├── UsageError                    a call that cannot work here: finished transaction, other event loop, after fork
+    │   └── PoolDeadlock              every connection is held by a task that waits for another one
     ├── NotFound                      no such row in this tenant, or it is deleted
     ├── Conflict                      the row changed, exists with other content, or its name is taken; `current`
-    ├── MigrationError                migrations refuse, or one failed
+    ├── MigrationError                migrations refuse, or one failed; more kinds in `migrations.problems`
     │   ├── MigrationFilesInvalid     the folders under sql/ are not a clean series
     │   ├── MigrationDrift            what was applied is not what the files say
     │   ├── MigrationFailed           the server refused a statement of a migration
     │   └── MigrationLocked           another process holds the migration lock
     ├── PoolError
     │   ├── PoolTimeout               no connection became free in time; `size`, `in_use`, `waiting`
+    │   ├── PoolFull                  too many callers wait already; the same three
     │   └── PoolClosed                the pool is not open
     └── DatabaseError                 the server or the network said no; `sqlstate`, `constraint`, `query`
         ├── ConnectError              no connection could be made
@@ -26,7 +28,8 @@
         ├── TransactionRolledBack     serialization failure or deadlock: run the whole transaction again
         ├── ReadOnly                  a write reached a read-only server or transaction
         ├── ConstraintViolation       a CHECK, NOT NULL or foreign key said no
-        └── InsufficientResources     too many connections, out of memory, disk full
+        ├── InsufficientResources     too many connections, out of memory, disk full
+        └── SchemaMissing             a table or function is not there: migrations are pending
 
 No message and no attribute carries an argument's value, a row's value or a DSN: they end in logs.
 """
@@ -37,41 +40,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import asyncpg
 
+from agentmem_store.scrub import message_of, without_values
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = [
-    "DRIVER_ERRORS",
-    "AgentMemError",
-    "CommitUnknown",
-    "ConfigurationError",
-    "Conflict",
-    "ConnectError",
-    "ConnectionLost",
-    "ConstraintViolation",
-    "DatabaseError",
-    "FileInvalid",
-    "InsufficientResources",
-    "LockTimeout",
-    "MigrationDrift",
-    "MigrationError",
-    "MigrationFailed",
-    "MigrationFilesInvalid",
-    "MigrationLocked",
-    "NotFound",
-    "Outcome",
-    "PoolClosed",
-    "PoolError",
-    "PoolTimeout",
-    "Problem",
-    "ReadOnly",
-    "StatementTimeout",
-    "TransactionRolledBack",
-    "UsageError",
-    "ValidationError",
-    "from_driver",
-]
+    "DRIVER_ERRORS", "AgentMemError", "CommitUnknown", "ConfigurationError", "Conflict", "ConnectError",
+    "ConnectionLost", "ConstraintViolation", "DatabaseError", "FileInvalid", "InsufficientResources", "LockTimeout",
+    "MigrationDrift", "MigrationError", "MigrationFailed", "MigrationFilesInvalid", "MigrationLocked", "NotFound",
+    "Outcome", "PoolClosed", "PoolDeadlock", "PoolError", "PoolFull", "PoolTimeout", "Problem", "ReadOnly",
+    "SchemaMissing", "StatementTimeout", "TransactionRolledBack", "UsageError", "ValidationError", "from_driver",
+]  # fmt: skip
 
 
 Outcome = Literal["not_sent", "rolled_back", "unknown", "permanent"]
@@ -160,6 +141,16 @@ class UsageError(AgentMemError):
     """A call that cannot work where it was made."""
 
 
+class PoolDeadlock(UsageError):
+    """Every connection of the pool is held by a task that waits for another one, so none would ever come back."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__(
+            f"this task holds a connection and waits for another, as do all who hold the pool's {held}: use the scope "
+            "that `transaction()` yields for everything within its block, or raise max_size"
+        )
+
+
 class NotFound(AgentMemError):
     """No such row is visible in this tenant: it never was, belongs to another tenant, or is deleted.
 
@@ -198,7 +189,13 @@ class MigrationDrift(MigrationError):
 
 
 class MigrationFailed(MigrationError):
-    """The server refused a statement of a migration."""
+    """The server refused a statement of a migration.
+
+    Attributes:
+        excerpt: the line of the file, and a caret under the place, where one can tell.
+    """
+
+    excerpt: str = ""
 
 
 class MigrationLocked(MigrationError):
@@ -215,7 +212,7 @@ class PoolTimeout(PoolError):
     """No connection became free in time.
 
     Attributes:
-        size: connections open or being opened.
+        size: connections open.
         in_use: connections lent out.
         waiting: callers in the queue, this one included.
     """
@@ -227,6 +224,25 @@ class PoolTimeout(PoolError):
         super().__init__(
             f"no connection became free within {seconds:g} s (size {size}, in use {in_use}, waiting {waiting}): "
             "raise max_size, shorten transactions, or do not hold a connection while waiting for something else"
+        )
+
+
+class PoolFull(PoolError):
+    """So many callers wait for a connection that another one is refused at once.
+
+    Attributes:
+        size: connections open.
+        in_use: connections lent out.
+        waiting: callers in the queue.
+    """
+
+    outcome: Outcome = "not_sent"
+
+    def __init__(self, *, size: int, in_use: int, waiting: int) -> None:
+        self.size, self.in_use, self.waiting = size, in_use, waiting
+        super().__init__(
+            f"{waiting} callers wait for a connection already (size {size}, in use {in_use}): send fewer at once, "
+            "or raise max_size or max_waiting"
         )
 
 
@@ -287,6 +303,10 @@ class ConstraintViolation(DatabaseError):
     """A CHECK, NOT NULL or foreign key constraint said no; `constraint` names it."""
 
 
+class SchemaMissing(DatabaseError):
+    """A table, column or function of ours is not there: the migrations that this release needs are not all applied."""
+
+
 class InsufficientResources(DatabaseError):
     """The server has too many connections, too little memory, or a full disk."""
 
@@ -301,6 +321,10 @@ _BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     "28": ConnectError,
     "3D000": ConnectError,
     "40": TransactionRolledBack,
+    "3F000": SchemaMissing,
+    "42703": SchemaMissing,
+    "42883": SchemaMissing,
+    "42P01": SchemaMissing,
     "53": InsufficientResources,
     "53300": ConnectError,
     "55P03": LockTimeout,
@@ -333,16 +357,19 @@ def from_driver(error: BaseException, query: str | None = None) -> AgentMemError
         query: the name of the query that ran.
 
     Returns:
-        the error to raise ``from`` the given one.
+        the error to raise ``from`` the given one, out of which everything that may quote a value was taken.
     """
     if isinstance(error, asyncpg.PostgresError):
-        return _from_server(error, query)
+        failure = _from_server(error, query)
+        without_values(error)
+        return failure
     if isinstance(error, TimeoutError):
         return StatementTimeout("the statement's deadline passed", query=query)
     if isinstance(error, OSError):
         return ConnectionLost(f"the network failed: {type(error).__name__}", query=query)
     if isinstance(error, ValueError | TypeError):
         # The driver's text quotes the value; the query is all that may be told.
+        without_values(error)
         return DatabaseError("the driver could not encode an argument for this query", query=query)
     # InterfaceError and InternalClientError: the driver found the connection closed before it sent anything.
     lost = ConnectionLost(f"the connection was closed ({type(error).__name__})", query=query)
@@ -352,8 +379,7 @@ def from_driver(error: BaseException, query: str | None = None) -> AgentMemError
 
 def _from_server(error: asyncpg.PostgresError, query: str | None) -> AgentMemError:
     state: str = error.sqlstate or ""
-    # CHECK and data errors quote the offending row in DETAIL, data errors (class 22) in the message itself.
-    said = str(error.args[0]) if error.args and not state.startswith("22") else "the server refused a value"
+    said = message_of(error)
     constraint: str | None = getattr(error, "constraint_name", None)
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         # A migration changed a table under a prepared statement; the next attempt prepares it anew.
@@ -363,4 +389,6 @@ def _from_server(error: asyncpg.PostgresError, query: str | None) -> AgentMemErr
         conflict.sqlstate, conflict.query = state, query
         return conflict
     kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or DatabaseError
+    if kind is SchemaMissing and query:
+        said += "; apply the migrations (agentmem-store migrate up; for embeddings also with --track vector)"
     return kind(f"{said} ({state})", sqlstate=state, constraint=constraint, query=query)

@@ -50,7 +50,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), al
 class Input(pydantic.BaseModel):
     """The base of everything a caller fills in. Bad input raises `ValidationError`, which never shows a value."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
 
     @pydantic.model_validator(mode="wrap")
     @classmethod

@@ -20,7 +20,16 @@ from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
 from agentmem_store.scope import Root, Scope
 from agentmem_store.telemetry import Observer
-from tests.servers import CONTAINER_IMAGE, admin, on_database, open_directory, why_no_docker
+from tests.narrow import configure, narrowed, pooled
+from tests.servers import (
+    CONTAINER_IMAGE,
+    admin,
+    on_database,
+    open_directory,
+    pgbouncer,
+    why_no_docker,
+    why_no_pgbouncer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -43,6 +52,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the server to test on: embedded (default), the DSN of a superuser, or container "
         f"(of the image {CONTAINER_IMAGE}; the environment variable AGENTMEM_TEST_IMAGE names another)",
     )
+    parser.addoption("--pgbouncer", action="store_true", help="reach the server through PgBouncer, transaction mode")
+    parser.addoption("--max-size", type=int, help="give every pool this many connections at most")
+
+
+@pytest.hookimpl(trylast=True)  # after other conftest.py files have marked theirs
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--pgbouncer") or config.getoption("--max-size"):
+        needed = pytest.mark.skip(reason="it needs sessions of its own, or several")
+        for item in items:
+            if item.get_closest_marker("own_sessions"):
+                item.add_marker(needed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -99,11 +119,64 @@ def template(server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def shared(server: str, template: str) -> Iterator[str]:
+def entrance(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
+    """The DSN by which tests reach databases that are migrated: the server's own, or that of a PgBouncer before it."""
+    if not request.config.getoption("--pgbouncer"):
+        yield server
+        return
+    if reason := why_no_pgbouncer():
+        pytest.skip(reason)
+    # A database is dropped right after its test, with a new one of PgBouncer's connections to it still in the making.
+    with pgbouncer(server, server_login_retry=0) as through, pooled(through):
+        yield through
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _max_size(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Narrow every pool to what --max-size says."""
+    most = request.config.getoption("--max-size")
+    with pytest.MonkeyPatch.context() as patch:
+        if most:
+            configure(patch, lambda _, config: narrowed(config, most))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared(server: str, entrance: str, template: str) -> Iterator[str]:
     """The DSN of a migrated database in which tests only ever work in transactions that are rolled back."""
     name = f"{template}_shared"
     asyncio.run(admin(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    yield on_database(server, name)
+    yield on_database(entrance, name)
+    asyncio.run(admin(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def vector_template(server: str) -> Iterator[str]:
+    """The name of a database migrated with the track `vector` too. Skips where the server has no pgvector."""
+    if not asyncio.run(_has_pgvector(server)):
+        pytest.skip("this server has no pgvector")
+    name = f"agentmem_vector_{os.getpid()}"
+    asyncio.run(admin(server, f'CREATE DATABASE "{name}"'))
+    asyncio.run(migrations.up(on_database(server, name), tracks=("core", "vector")))
+    yield name
+    asyncio.run(admin(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+async def _has_pgvector(server: str) -> bool:
+    connection = await connect.connect(server)
+    try:
+        found = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
+    finally:
+        await connection.close()
+    return bool(found)
+
+
+@pytest.fixture(scope="session")
+def vector_shared(server: str, entrance: str, vector_template: str) -> Iterator[str]:
+    """As `shared`, with the track `vector`."""
+    name = f"{vector_template}_shared"
+    asyncio.run(admin(server, f'CREATE DATABASE "{name}" TEMPLATE "{vector_template}"'))
+    yield on_database(entrance, name)
     asyncio.run(admin(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
@@ -117,11 +190,11 @@ async def empty_database(server: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def dsn(server: str, template: str) -> AsyncIterator[str]:
+async def dsn(server: str, entrance: str, template: str) -> AsyncIterator[str]:
     """The DSN of a fresh clone of the migrated database."""
     name = f"agentmem_clone_{os.getpid()}_{next(_numbers)}"
     await admin(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield on_database(server, name)
+    yield on_database(entrance, name)
     await admin(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 

@@ -19,17 +19,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up. A module may import those of its own line and of the lines before it.
 LAYERS = [
-    ["errors"],
-    ["blocking", "config", "inputs", "search_query", "embedded"],
+    ["errors", "scrub"],
+    ["address", "blocking", "config", "inputs", "progress", "search_query", "embedded", "vectors"],
     ["connect", "query", "models"],
-    ["migrations", "telemetry", "statements"],
+    ["embedding_index", "handshake", "migrations", "telemetry", "statements"],
     ["pool"],
     ["executor"],
     ["retry"],
     ["scope"],
     ["page"],
     ["repositories"],
-    ["chatlog", "context", "database", "retention", "transfer"],
+    ["analysis", "chatlog", "context", "database", "health", "retention", "search", "transfer"],
     ["__init__"],
     ["cli", "__main__"],
 ]

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
+from bench import ground
 from bench.benchmarks import (
     benchmark_batch_operations,
     benchmark_concurrent_operations,
     benchmark_crud_operations,
     benchmark_memory_operations,
-    prepare,
 )
+from bench.sizes import TINY
 from bench.timing import interleave
 
 if TYPE_CHECKING:
-    from agentmem_store.database import Database
+    from bench.case import Question
 
 # What Phase 1 promised, in seconds per operation. Generous by two orders of magnitude: a row-by-row loop takes 0.35 ms
 # for an item. The one place where a time is held, because the promise was one.
@@ -27,10 +27,10 @@ BOUNDS = [
 ]
 
 
+@pytest.mark.own_sessions
 @pytest.mark.parametrize(("benchmark", "bound"), BOUNDS, ids=lambda value: getattr(value, "__name__", ""))
-async def test_phase_1_bounds(db: Database, benchmark, bound: float) -> None:
-    async with asyncpg.create_pool(db.dsn, min_size=2, max_size=2) as pool:
-        ground = await prepare(db, pool, rows=100)
-        for contenders in benchmark(ground, 20).values():
-            ours, _ = await interleave(contenders, rounds=1, on_round=lambda: None)
-            assert ours.median < bound
+async def test_phase_1_bounds(server: str, benchmark: Question, bound: float) -> None:
+    async with ground.opened(server, TINY) as filled:
+        async for case in benchmark(filled):
+            ours = await interleave({"ours": case.contenders["ours"]}, rounds=1, on_round=lambda: None)
+            assert ours["ours"]["time"][0] < bound

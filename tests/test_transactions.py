@@ -19,6 +19,7 @@ class Boom(Exception):
     pass
 
 
+@pytest.mark.own_sessions
 async def test_transaction_manager(db: Database, tenant: Scope) -> None:
     async with tenant.transaction() as tx:
         kept = await agents.create(tx, NewAgent(name="kept"))
@@ -77,6 +78,7 @@ async def test_a_read_only_transaction_refuses_writes(tenant: Scope) -> None:
     assert (caught.value.sqlstate, caught.value.query) == ("25006", "agents.create")
 
 
+@pytest.mark.own_sessions
 async def test_a_serialization_failure_can_be_tried_again(tenant: Scope) -> None:
     agent = await agents.create(tenant, NewAgent(name="a"))
     with pytest.raises(errors.TransactionRolledBack) as caught:
@@ -127,6 +129,7 @@ async def test_cancelling_a_transaction_rolls_it_back(db: Database, tenant: Scop
     assert db.stats().in_use == 0
 
 
+@pytest.mark.own_sessions
 async def test_a_connection_that_dies_in_a_transaction(db: Database, tenant: Scope) -> None:
     with pytest.raises(errors.ConnectionLost):
         async with tenant.transaction() as tx:
@@ -140,6 +143,7 @@ async def test_a_connection_that_dies_in_a_transaction(db: Database, tenant: Sco
     assert await agents.count(tenant) == 0
 
 
+@pytest.mark.own_sessions
 async def test_a_raw_connection_is_cleaned(db: Database) -> None:
     async with db.connection() as connection:
         await connection.execute("SET work_mem = '7MB'")

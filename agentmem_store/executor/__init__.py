@@ -1,0 +1,7 @@
+"""Where statements run: on any connection of the pool, or on the one connection of a transaction."""
+
+from agentmem_store.executor.base import Executor, Isolation
+from agentmem_store.executor.connected import ConnectionExecutor
+from agentmem_store.executor.pooled import PoolExecutor
+
+__all__ = ["ConnectionExecutor", "Executor", "Isolation", "PoolExecutor"]

@@ -1,0 +1,52 @@
+"""Finding connections that are not given back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentmem_store.pool.lease import Lease
+    from agentmem_store.pool.stats import Counters
+
+__all__ = ["LeakDetector"]
+
+# A guest in the application's logging: never configured here.
+_log: Final[Any] = structlog.get_logger("agentmem_store")
+
+
+class LeakDetector:
+    """Logs each connection that is lent for too long, once, and once more when it comes back after all.
+
+    Args:
+        after_s: seconds from which on it is too long; None: never.
+        counters: where it counts.
+    """
+
+    def __init__(self, after_s: float | None, counters: Counters) -> None:
+        self._after_s = after_s
+        self._counters = counters
+
+    def look(self, lent: Iterable[Lease], now: float) -> None:
+        """Log ``agentmem.pool.leak`` for those that have become too long."""
+        if self._after_s is None:
+            return
+        for lease in lent:
+            if not lease.is_leak and now - lease.lent_at >= self._after_s:
+                lease.is_leak = True
+                self._counters.leaks += 1
+                _log.warning("agentmem.pool.leak", **_told(lease, now))
+
+    def returned(self, lease: Lease, now: float) -> None:
+        """Log ``agentmem.pool.leak_returned`` for one that was taken for lost."""
+        lease.is_leak = False
+        self._counters.leaks_returned += 1
+        _log.info("agentmem.pool.leak_returned", **_told(lease, now))
+
+
+def _told(lease: Lease, now: float) -> dict[str, Any]:
+    task = lease.holder and lease.holder.get_name()
+    return {"task": task, "caller": lease.where, "held_s": round(now - lease.lent_at, 3)}
