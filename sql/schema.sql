@@ -14,9 +14,21 @@ CREATE FUNCTION agentmem.search_label(body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN "left"(body, GREATEST((strpos(replace("left"(body, 40), '：'::text, ': '::text), ': '::text) - 1), 0));
 
+CREATE FUNCTION agentmem.search_labelled(language text, label text, body text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN CASE
+               WHEN label <> ''
+                   THEN setweight(agentmem.search_vector(language, label), 'A') || agentmem.search_vector(language, body)
+               ELSE agentmem.search_vector(language, body)
+           END;
+END
+$$;
+
 CREATE FUNCTION agentmem.search_spaceless() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u1100-\u11FF\uAC00-\uD7AF\u3005-\u3007\u31A0-\u31BF\u3100-\u312F\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U000323AF\U0001F300-\U0001FAFF'::text;
+    RETURN '\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u1100-\u11FF\uAC00-\uD7AF\u3005-\u3007\u31A0-\u31BF\u3100-\u312F\u3041-\u3096\u309D-\u309F\u30A1-\u30FA\u30FC-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\U00020000-\U000323AF\u2600-\u27BF\u2B50\u2B55\U0001F300-\U0001FAFF'::text;
 
 CREATE FUNCTION agentmem.search_pairs(folded text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -24,11 +36,11 @@ CREATE FUNCTION agentmem.search_pairs(folded text) RETURNS tsvector
 
 CREATE FUNCTION agentmem.search_separators() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u2BFF\u2E00-\u2FFF\u3000-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF-'::text;
+    RETURN '<>&/\\@_+\u0080-\u00A9\u00AB-\u00B4\u00B6-\u00B9\u00BB-\u00BF\u00D7\u00F7\u055A-\u055F\u0589\u05BE\u060C\u061B\u061F\u066A-\u066C\u06D4\u0964\u0965\u1361-\u1368\u2000-\u200B\u200E-\u206F\u20A0-\u20CF\u2100-\u25FF\u27C0-\u2B4F\u2B51-\u2B54\u2B56-\u2BFF\u2E00-\u2FFF\u3000-\u3004\u3008-\u3040\u30A0\u30FB\uFE00-\uFE6F\uFFF0-\uFFFF\U0001F000-\U0001F2FF-'::text;
 
 CREATE FUNCTION agentmem.search_spaced(folded text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN regexp_replace(folded, ((('['::text || agentmem.search_spaceless()) || agentmem.search_separators()) || ']+'::text), ' '::text, 'g'::text);
+    RETURN regexp_replace(folded, (((('['::text || agentmem.search_spaceless()) || agentmem.search_separators()) || ']+'::text) || CASE WHEN (folded ~ '\.[^0-9\s]'::text) THEN '|\.(?![0-9])'::text ELSE ''::text END), ' '::text, 'g'::text);
 
 CREATE FUNCTION agentmem.search_unaccented(words text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -40,15 +52,7 @@ CREATE FUNCTION agentmem.search_words(language text, words text) RETURNS tsvecto
 
 CREATE FUNCTION agentmem.search_lexemes(language text, folded text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (CASE WHEN (folded ~ '[à-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]'::text) THEN (agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded))) || agentmem.search_words(language, regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)'::text, ' '::text, 'g'::text))) ELSE agentmem.search_words(language, agentmem.search_spaced(folded)) END || CASE WHEN (folded ~ (('['::text || agentmem.search_spaceless()) || ']'::text)) THEN agentmem.search_pairs(folded) ELSE ''::tsvector END);
-
-CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (octet_length(body) = char_length(body)) THEN agentmem.search_words(language, regexp_replace("left"(body, 50000), '[<>&/\\@_+-]+'::text, ' '::text, 'g'::text)) ELSE agentmem.search_lexemes(language, "left"(agentmem.search_fold("left"(body, 50000)), 50000)) END;
-
-CREATE FUNCTION agentmem.search_labelled(language text, label text, body text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (label <> ''::text) THEN (setweight(agentmem.search_vector(language, label), 'A'::"char") || agentmem.search_vector(language, body)) ELSE agentmem.search_vector(language, body) END;
+    RETURN (CASE WHEN (folded ~ '[ß-öø-ɏά-ώ\u0591-\u05C7\u0640-\u065F\u1E00-\u1FFF\u0300-\u036F]'::text) THEN (agentmem.search_words(language, agentmem.search_unaccented(agentmem.search_spaced(folded))) || agentmem.search_words(language, regexp_replace(agentmem.search_spaced(folded), '(?<!\S)[!-~]+(?!\S)'::text, ' '::text, 'g'::text))) ELSE agentmem.search_words(language, agentmem.search_spaced(folded)) END || CASE WHEN (folded ~ (('['::text || agentmem.search_spaceless()) || ']'::text)) THEN agentmem.search_pairs(folded) ELSE ''::tsvector END);
 
 CREATE FUNCTION agentmem.search_mark(owner uuid) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -65,6 +69,23 @@ CREATE FUNCTION agentmem.search_marked(marks text[]) RETURNS tsquery
 CREATE FUNCTION agentmem.search_parts(content jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (SELECT string_agg((part.text #>> '{}'::text[]), ' '::text ORDER BY part.place) AS string_agg FROM (SELECT element.place, CASE jsonb_typeof(element.value) WHEN 'object'::text THEN (element.value -> 'text'::text) ELSE element.value END AS text FROM jsonb_array_elements(search_parts.content) WITH ORDINALITY element(value, place)) part WHERE (jsonb_typeof(part.text) = 'string'::text));
+
+CREATE FUNCTION agentmem.search_vector(language text, body text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN CASE
+               WHEN octet_length(body) = char_length(body) THEN
+                   agentmem.search_words(
+                       language,
+                       regexp_replace(
+                           left(body, 50000),
+                           CASE WHEN body ~ '\.[^0-9\s]' THEN '[<>&/\\@_+-]+|\.(?![0-9])' ELSE '[<>&/\\@_+-]+' END,
+                           ' ', 'g'))
+               ELSE agentmem.search_lexemes(language, left(agentmem.search_fold(left(body, 50000)), 50000))
+           END;
+END
+$$;
 
 CREATE FUNCTION agentmem.search_phrase(language text, phrase text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -30,7 +30,8 @@ class _OneLineErrors(TyperGroup):
 app = typer.Typer(
     cls=_OneLineErrors,
     help="Store and search the memory of AI agents in PostgreSQL.",
-    epilog="Exit status: 0 done, 1 an error (one line on stderr), 2 wrong usage, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 an error (one line on stderr) or something found wrong, 2 wrong usage, "
+    "3 warnings only (doctor), 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

@@ -72,7 +72,7 @@ def slow(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 20,
     as_json: _Json = False,
 ) -> None:
-    """Show the queries that took most time, of all processes. Needs pg_stat_statements; says so where it is not there."""
+    """Show the queries that took most time, of all processes. Needs pg_stat_statements; says where it is not there."""
     found = asyncio.run(_statistics(store.dsn_of(ctx), order, limit))
     lines = [line for line in found.queries if line.server is not None]
     if as_json:
@@ -85,8 +85,8 @@ def slow(
 
 
 _WITHOUT: Final = {
-    "installed": "pg_stat_statements is installed, but not loaded: add it to shared_preload_libraries and restart the server. "
-    "Until then statistics are those of each process: db.queries()",
+    "installed": "pg_stat_statements is installed, but not loaded: add it to shared_preload_libraries and restart the "
+    "server. Until then statistics are those of each process: db.queries()",
     "available": "pg_stat_statements is not installed: add it to shared_preload_libraries, restart the server and run "
     "CREATE EXTENSION pg_stat_statements. Until then statistics are those of each process: db.queries()",
     "absent": "this server has no pg_stat_statements, so statistics are those of each process: db.queries()",
@@ -127,7 +127,7 @@ def stats(ctx: typer.Context, *, as_json: _Json = False) -> None:
         table.add_row(
             each.table_name, words.size(each.total_bytes), words.size(each.index_bytes), f"{each.live:,}",
             f"{each.dead:,}", f"{each.seq_scans:,}", f"{each.index_scans:,}",
-            f"{each.blocks_hit / asked:.1%}" if asked else "–",
+            f"{each.blocks_hit / asked:.1%}" if asked else "",
         )  # fmt: skip
     Console().print(table)
 
@@ -138,7 +138,7 @@ async def _gather(dsn: str) -> Shown:
 
 
 def advise(ctx: typer.Context, *, as_json: _Json = False) -> None:
-    """Say what to do for this database, each with its statement. Exit status: 0 nothing but notices, 1 something to do."""
+    """Say what to do for this database, with the statements. Exit status: 0 notices at most, 1 something to do."""
     found = asyncio.run(_advise(store.dsn_of(ctx)))
     if as_json:
         typer.echo(json.dumps([advice.model_dump(mode="json") for advice in found], indent=2))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor"]
 
-_EXIT: Final[dict[Status, int]] = {"ok": 0, "warn": 1, "fail": 2}
+# A failure is an error as everywhere else; 2 is taken by wrong usage, so that a warning has the next.
+_EXIT: Final[dict[Status, int]] = {"ok": 0, "fail": 1, "warn": 3}
 _STYLE: Final[dict[Status, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -30,7 +31,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that each check may take.")] = 5.0,
 ) -> None:
-    """Look at the server and what goes on in it. Exit status: 0 all is well, 1 a warning, 2 a failure."""
+    """Look at the server and what goes on in it. Exit status: 0 all is well, 1 a failure, 3 warnings only."""
     found = asyncio.run(_diagnose(dsn_of(ctx), timeout))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))

@@ -69,14 +69,13 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
     """Open a database that is at the newest version of the schema.
 
     Raises:
-        ConfigurationError: migrations are pending.
+        MigrationPending: migrations are to be applied first.
+        MigrationNewer: a newer release migrated the database.
         MigrationDrift: what was applied is not what the files say.
         ConnectError: the server cannot be reached or refuses.
     """
     async with database(dsn) as db:
-        status = await migrations.status(db.migration_dsn)
-        if status.verified().pending:
-            raise ConfigurationError("this database is not migrated; run: agentmem-store migrate up")
+        await migrations.require_head(db.migration_dsn)
         yield db
 
 

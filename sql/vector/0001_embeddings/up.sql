@@ -51,8 +51,8 @@ END
 $$;
 
 -- A table for each dimension, as an index has one. Whose a row is, and its place, never change, so they are copied
--- here, and a search reads no other table until it knows the nearest. No index on the vectors: most owners have few, and an exact scan of
--- those is as fast; `embeddings.create_index` makes one where it pays.
+-- here, and a search reads no other table until it knows the nearest. No index on the vectors: most owners have few, and
+-- an exact scan of those is as fast; `embeddings.create_index` makes one where it pays.
 DO $$
 DECLARE
     dimension integer;

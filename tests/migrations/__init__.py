@@ -1,0 +1,1 @@
+"""Migrations, against real servers and folders of their own."""
