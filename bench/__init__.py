@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench [NAME…]`, ours and the asyncpg.Pool idiom side by side in one run."""
+"""The bench: questions about speed, answered side by side with others in one run. docs/benchmarks.md says how."""

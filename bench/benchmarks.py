@@ -1,145 +1,56 @@
-"""The four benchmarks by name. Each returns what to measure: contenders that do the same work."""
+"""The four benchmarks by name: what Phase 1 measured, beside the same work by others."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agentmem_store import (
-    Database,
-    NewAgent,
-    NewMemory,
-    NewOrganization,
-    Scope,
-    agents,
-    memories,
-    organizations,
-)
-from bench import idiom
+from bench.case import Case
+from bench.peers import contenders
+from bench.timing import at_once, batches, one_after_another
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from uuid import UUID
+    from collections.abc import AsyncGenerator
 
-    from bench.timing import Work
+    from bench.ground import Ground
 
-WORDS = ("coffee", "tea", "garden", "piano", "train", "mountain", "letter", "window", "river", "bread")
-
-
-@dataclass(frozen=True)
-class Ground:
-    """Where contenders work: one organization with agents and memories, a database of ours and a pool of the peer's."""
-
-    scope: Scope
-    pool: Any
-    agent_ids: list[UUID]
-
-    @property
-    def organization_id(self) -> UUID:
-        return self.scope.organization_id
+__all__ = [
+    "benchmark_batch_operations",
+    "benchmark_concurrent_operations",
+    "benchmark_crud_operations",
+    "benchmark_memory_operations",
+]
 
 
-async def prepare(db: Database, pool: Any, *, rows: int = 1000) -> Ground:
-    """Fill a fresh organization, so that every contender sees the same rows."""
-    organization = await organizations.create(db, NewOrganization(name="bench"))
-    scope = db.tenant(organization.id)
-    made = await agents.create_many(scope, [NewAgent(name=f"agent {n}") for n in range(100)])
-    first = made[0].id
-    contents = [f"{WORDS[n % 10]} and {WORDS[n // 10 % 10]}, note {n}" for n in range(rows)]
-    await memories.create_many(scope, [NewMemory(agent_id=first, content=content) for content in contents])
-    async with db.connection() as connection:
-        await connection.execute("ANALYZE")
-    return Ground(scope, pool, [agent.id for agent in made])
+async def benchmark_crud_operations(ground: Ground) -> AsyncGenerator[Case]:
+    """How long does it take to create, get, list, rename and delete agents, one call after another?"""
+    calls = ground.size.operations
+    async with ground.peers("ours", "raw", "idiom") as peers:
+        for operation in ("create", "get", "list_agents", "rename", "create_and_delete"):
+            works = contenders(peers, operation, lambda call: one_after_another(calls, call))
+            yield Case(operation.replace("_", " "), works)
 
 
-def benchmark_crud_operations(ground: Ground, size: int) -> dict[str, dict[str, Work]]:
-    """Create, get and list agents, one call after another."""
-    org = ground.organization_id
-    return {
-        "create": {
-            "ours": _repeat(size, lambda n: agents.create(ground.scope, NewAgent(name=f"agent {n}"))),
-            "idiom": _repeat(size, lambda n: idiom.create(ground.pool, org, f"agent {n}")),
-        },
-        "get": {
-            "ours": _repeat(size, lambda n: agents.get(ground.scope, ground.agent_ids[n % 100])),
-            "idiom": _repeat(size, lambda n: idiom.get(ground.pool, org, ground.agent_ids[n % 100])),
-        },
-        "list 10": {
-            "ours": _repeat(size, lambda _: agents.list(ground.scope, limit=10)),
-            "idiom": _repeat(size, lambda _: idiom.list_agents(ground.pool, org, 10)),
-        },
-    }
+async def benchmark_batch_operations(ground: Ground) -> AsyncGenerator[Case]:
+    """How long does a memory take in one call for many, and in a call of its own, as in Phase 1?"""
+    size = min(200, max(ground.size.bulk))
+    async with ground.peers("ours", "idiom") as peers:
+        works = {name: batches(size, peer.make, peer.store) for name, peer in peers.items()}
+        works["idiom, row by row"] = one_after_another(size, peers["idiom"].remember)
+        yield Case(f"create {size} memories, each", works)
 
 
-def benchmark_batch_operations(ground: Ground, size: int) -> dict[str, dict[str, Work]]:
-    """Create many agents: one call of ours; for the peer a row at a time, as Phase 1 did."""
-    names = [f"agent {n}" for n in range(size)]
-
-    async def ours() -> int:
-        return len(await agents.create_many(ground.scope, [NewAgent(name=name) for name in names]))
-
-    async def peer() -> int:
-        await idiom.create_one_by_one(ground.pool, ground.organization_id, names)
-        return size
-
-    return {f"create {size}, per item": {"ours": ours, "idiom": peer}}
+async def benchmark_memory_operations(ground: Ground) -> AsyncGenerator[Case]:
+    """How long does it take to create a memory and to search for memories, one call after another?"""
+    calls = max(1, ground.size.operations // 2)
+    async with ground.peers("ours", "raw", "idiom") as peers:
+        for operation in ("remember", "search"):
+            yield Case(operation, contenders(peers, operation, lambda call: one_after_another(calls, call)))
 
 
-def benchmark_memory_operations(ground: Ground, size: int) -> dict[str, dict[str, Work]]:
-    """Create memories one after another, and search them."""
-    org, agent_id = ground.organization_id, ground.agent_ids[0]
-
-    def remember(n: int) -> Awaitable[Any]:
-        return memories.create(ground.scope, NewMemory(agent_id=agent_id, content=f"{WORDS[n % 10]} {n}"))
-
-    def find(n: int) -> Awaitable[Any]:
-        return memories.search(ground.scope, f"{WORDS[n % 10]} {WORDS[n // 10 % 10]}", agent_id=agent_id, limit=10)
-
-    def find_idiom(n: int) -> Awaitable[Any]:
-        return idiom.search(ground.pool, org, agent_id, f"{WORDS[n % 10]} {WORDS[n // 10 % 10]}", 10)
-
-    return {
-        "create": {
-            "ours": _repeat(size, remember),
-            "idiom": _repeat(size, lambda n: idiom.remember(ground.pool, org, agent_id, f"{WORDS[n % 10]} {n}")),
-        },
-        "search 10": {"ours": _repeat(size, find), "idiom": _repeat(size, find_idiom)},
-    }
-
-
-def benchmark_concurrent_operations(ground: Ground, size: int) -> dict[str, dict[str, Work]]:
-    """Many tasks at once, each awaiting its own get."""
-    org = ground.organization_id
-    return {
-        f"{size} tasks, get": {
-            "ours": _at_once(size, lambda n: agents.get(ground.scope, ground.agent_ids[n % 100])),
-            "idiom": _at_once(size, lambda n: idiom.get(ground.pool, org, ground.agent_ids[n % 100])),
-        }
-    }
-
-
-def _repeat(times: int, work: Callable[[int], Awaitable[Any]]) -> Work:
-    async def run() -> int:
-        for n in range(times):
-            await work(n)
-        return times
-
-    return run
-
-
-def _at_once(tasks: int, work: Callable[[int], Awaitable[Any]]) -> Work:
-    async def run() -> int:
-        await asyncio.gather(*(work(n) for n in range(tasks)))
-        return tasks
-
-    return run
-
-
-# By name: the benchmark, and how many operations make one figure.
-BENCHMARKS = {
-    "crud": (benchmark_crud_operations, 200),
-    "batch": (benchmark_batch_operations, 200),
-    "memory": (benchmark_memory_operations, 100),
-    "concurrent": (benchmark_concurrent_operations, 100),
-}
+async def benchmark_concurrent_operations(ground: Ground) -> AsyncGenerator[Case]:
+    """How long does a call take of a hundred tasks that each await a get, or an append, of their own?"""
+    tasks = ground.size.tasks
+    async with ground.peers("coalesced", "ours", "idiom", "ORM", "psycopg", "LangGraph") as peers:
+        for operation in ("get", "append"):
+            works = contenders(peers, operation, lambda call: at_once(tasks, call))
+            yield Case(f"{tasks} tasks, {operation}", works)

@@ -1,61 +1,136 @@
 """Measuring several ways of doing one thing against each other.
 
-Absolute times move with the machine; what is compared runs interleaved (A B A B …) in one process, and the ratio of
+Absolute times move with the machine; what is compared runs interleaved (A B C A B C …) in one process, and the ratio of
 medians is the message.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import statistics
+import itertools
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
-    Work = Callable[[], Awaitable[int]]
+    # What one round found: figures by name, times in seconds. `time` is what an operation took of the round's time.
+    Round = Mapping[str, float]
+    Work = Callable[[], Awaitable[Round]]
+    Operation = Callable[[int], Awaitable[Any]]
 
-__all__ = ["Timing", "interleave"]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds per operation of one contender, a figure for each round."""
-
-    name: str
-    rounds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rounds)
-
-    @property
-    def spread(self) -> float:
-        """Half the distance between the quartiles, as a part of the median."""
-        if len(self.rounds) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.rounds, n=4)
-        return (high - low) / 2 / self.median
+__all__ = ["at_once", "at_rate", "batches", "in_streams", "interleave", "one_after_another"]
 
 
-async def interleave(contenders: Mapping[str, Work], *, rounds: int, on_round: Callable[[], None]) -> Sequence[Timing]:
+async def interleave(
+    contenders: Mapping[str, Work], *, rounds: int, on_round: Callable[[], object]
+) -> dict[str, dict[str, list[float]]]:
     """Run each contender once unmeasured, then in turn for `rounds` rounds.
 
     Args:
-        contenders: by name, a coroutine function that does some operations and returns how many.
+        contenders: by name, what does one round and returns its figures.
         rounds: how many figures for each.
         on_round: called after each run, for a progress bar.
+
+    Returns:
+        for each contender, in the order given, its figures by name, one for each round.
     """
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
     for measured in range(rounds + 1):
         for name, work in contenders.items():
             gc.collect()
-            began = time.perf_counter()
-            operations = await work()
-            took = (time.perf_counter() - began) / operations
+            figures = await work()
             if measured:
-                found[name].append(took)
+                for figure, value in figures.items():
+                    found[name].setdefault(figure, []).append(value)
             on_round()
-    return [Timing(name, tuple(figures)) for name, figures in found.items()]
+    return found
+
+
+def one_after_another(times: int, operation: Operation) -> Work:
+    """Each call is awaited before the next is made. The number of the call goes on from round to round."""
+    calls = itertools.count()
+
+    async def run() -> Round:
+        taken: list[float] = []
+        for _ in range(times):
+            began = time.perf_counter()
+            await operation(next(calls))
+            taken.append(time.perf_counter() - began)
+        return {"time": sum(taken) / times, **_latencies(taken)}
+
+    return run
+
+
+def at_once(tasks: int, operation: Operation) -> Work:
+    """That many tasks start at once and each awaits a call of its own."""
+
+    async def run() -> Round:
+        began = time.perf_counter()
+        await asyncio.gather(*(operation(n) for n in range(tasks)))
+        return {"time": (time.perf_counter() - began) / tasks}
+
+    return run
+
+
+def in_streams(tasks: int, each: int, operation: Operation) -> Work:
+    """That many tasks at once make so many calls each, one after another."""
+
+    async def stream(first: int, taken: list[float]) -> None:
+        for n in range(first, first + each):
+            began = time.perf_counter()
+            await operation(n)
+            taken.append(time.perf_counter() - began)
+
+    async def run() -> Round:
+        taken: list[float] = []
+        began = time.perf_counter()
+        await asyncio.gather(*(stream(task * each, taken) for task in range(tasks)))
+        return {"time": (time.perf_counter() - began) / (tasks * each), **_latencies(taken)}
+
+    return run
+
+
+def at_rate(rate: int, seconds: float, operation: Operation) -> Work:
+    """Calls arrive at a fixed rate, whether or not those before have ended.
+
+    A call's time counts from when it was due, not from when it could be made: a system that stalls is charged for every
+    call that would have come meanwhile. (Gil Tene, "How NOT to Measure Latency", calls the opposite coordinated
+    omission.)
+    """
+
+    async def call(n: int, due: float, taken: list[float]) -> None:
+        await operation(n)
+        taken.append(time.perf_counter() - due)
+
+    async def run() -> Round:
+        taken: list[float] = []
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for n in range(max(1, round(rate * seconds))):
+                due = began + n / rate
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                group.create_task(call(n, due, taken))
+        return {"time": sum(taken) / len(taken), **_latencies(taken)}
+
+    return run
+
+
+def batches(size: int, make: Callable[[int], Any], store: Callable[[Any], Awaitable[Any]]) -> Work:
+    """Store a batch. Making it is not measured."""
+
+    async def run() -> Round:
+        batch = make(size)
+        began = time.perf_counter()
+        await store(batch)
+        return {"time": (time.perf_counter() - began) / size}
+
+    return run
+
+
+def _latencies(taken: list[float]) -> Round:
+    p50, p99 = np.percentile(taken, (50, 99))
+    return {"p50": float(p50), "p99": float(p99)}

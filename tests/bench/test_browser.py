@@ -1,0 +1,79 @@
+"""The page in a real browser: the Chromium that is installed on the system."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.async_api import async_playwright
+
+from bench import page
+from bench.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: on Debian, apt-get install chromium")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def address(some_report: Report, tmp_path: Path) -> str:
+    file = tmp_path / "page.html"
+    file.write_text(page.render(some_report, some_report), "utf-8")
+    return file.as_uri()
+
+
+async def shown(browser: Any, address: str, width: int, scheme: str) -> Any:
+    """Open the page, and fail on whatever it asks for beside itself, or complains about."""
+    opened = await browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    noise: list[str] = []
+    opened.on("request", lambda request: noise.append(request.url))
+    opened.on("console", lambda message: noise.append(message.text))
+    opened.on("pageerror", lambda error: noise.append(str(error)))
+    await opened.goto(address)
+    assert noise == [address]
+    return opened
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+async def test_it_fits_a_phone_and_a_desk(browser: Any, address: str, width: int) -> None:
+    opened = await shown(browser, address, width, "light")
+    assert await opened.evaluate("document.documentElement.scrollWidth") == width
+    svgs = await opened.locator("svg").all()
+    assert len(svgs) == 2
+    for svg in svgs:
+        box = await svg.bounding_box()
+        assert box["width"] >= min(width, 320) - 40
+        assert box["x"] + box["width"] <= width
+
+
+async def test_letters_of_plots_can_be_read_on_a_phone(browser: Any, address: str) -> None:
+    opened = await shown(browser, address, 390, "light")
+    heights = await opened.evaluate(
+        "[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 10
+    assert min(heights) >= 10
+
+
+async def test_plots_take_the_colours_of_a_dark_page(browser: Any, address: str) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        opened = await shown(browser, address, 390, scheme)
+        colours[scheme] = await opened.evaluate("""() => {
+            const of = (name, element) => getComputedStyle(document.querySelector(element))[name];
+            return [of("backgroundColor", "body"), of("color", "body"), of("fill", "svg text")];
+        }""")
+        assert colours[scheme][1] == colours[scheme][2]
+    assert all(light != dark for light, dark in zip(colours["light"], colours["dark"], strict=True))
