@@ -97,7 +97,12 @@ def _split(dsn: str) -> SplitResult:
     except ValueError:  # a [ without its ]
         raise ConfigurationError(UNREADABLE) from None
     hosts = parts.netloc.rpartition("@")[2].split(",")
-    if "@" in parts.path + parts.query or parts.fragment or not all(map(_HOST.fullmatch, hosts)):
+    if (
+        "@" in parts.path + parts.query
+        or "/" in parts.path[1:]
+        or parts.fragment
+        or not all(map(_HOST.fullmatch, hosts))
+    ):
         raise ConfigurationError(UNREADABLE)
     return parts
 

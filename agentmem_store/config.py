@@ -86,7 +86,7 @@ class PoolConfig(pydantic.BaseModel):
         ping_after_s: a connection idle for longer than these seconds is asked whether it lives before it is lent.
         keepalive_s: idle connections are asked whether they live every so many seconds.
         leak_after_s: a connection lent for longer than these seconds is logged with its holder; None: never.
-        max_waiting: callers in the queue at most, the next is refused at once; None: twenty times `max_size`.
+        max_waiting: callers in the queue at most, the next is refused at once; None: a thousand times `max_size`.
         processes: how many processes open such a pool, for the check against the server's ``max_connections``.
         pooler: ``transaction`` where PgBouncer or its like stands before the server: no state is kept in sessions.
         prepared_statements: whether statements stay prepared; None: unless there is a pooler. True through one that

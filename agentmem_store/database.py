@@ -73,9 +73,7 @@ class Database(Root):
             raise errors.UsageError("this database is open already")
         async with AsyncExitStack() as stack:
             dsn = await stack.enter_async_context(connect.serving(self._given))
-            self._pool = PoolManager(dsn, self._config)
-            self._executor = PoolExecutor(self._pool, self._observer)
-            await self._pool.open()
+            await self._pool.open(dsn)
             stack.push_async_callback(self._pool.close)
             await self._check_settings()
             self._keep_slow_plans(stack, dsn)
@@ -157,6 +155,8 @@ class Database(Root):
 
         Raises:
             PoolTimeout: none became free in time.
+            PoolFull: too many callers wait for one already.
+            PoolDeadlock: this task holds a connection, and every other one is held by a task that waits for another.
         """
         executor = self._executor
         assert isinstance(executor, PoolExecutor)

@@ -59,6 +59,8 @@ class Root:
 
         Raises:
             PoolTimeout: no connection became free in time.
+            PoolFull: too many callers wait for one already.
+            PoolDeadlock: this task holds a connection, and every other one is held by a task that waits for another.
             TransactionRolledBack: the server rolled it back; run the whole of it again.
             UsageError: isolation on a nested transaction, or on a finished one.
         """
@@ -155,7 +157,9 @@ class Scope:
         """Return the same scope on a connection of the application's own, so that its rows and ours commit together.
 
         Args:
-            connection: an asyncpg connection, with or without a transaction begun; it stays the caller's to close.
+            connection: an asyncpg connection, with or without a transaction begun; it stays the caller's to close. Its
+                own `transaction()` may stand around a transaction of ours, but not within one: the driver raises
+                InterfaceError there, because it did not begin the outer one. Nest with `scope.transaction()`.
         """
         return self._with(ConnectionExecutor(connection, self._observer))
 

@@ -31,12 +31,8 @@ def configure(patch: pytest.MonkeyPatch, change: Callable[[str, PoolConfig], Poo
 
 
 def narrowed(config: PoolConfig, most: int) -> PoolConfig:
-    """Return settings with so many connections at most, and a queue that is as long as it was."""
-    return config.with_(
-        max_size=min(most, config.max_size),
-        min_size=min(most, config.min_size),
-        max_waiting=20 * config.max_size if config.max_waiting is None else config.max_waiting,
-    )
+    """Return settings with so many connections at most."""
+    return config.with_(max_size=min(most, config.max_size), min_size=min(most, config.min_size))
 
 
 @contextmanager

@@ -231,3 +231,14 @@ async def test_statements_are_planned_once(server: str) -> None:
     assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
     assert await connection.fetchval("SHOW application_name") == "agentmem_store"
     await connection.close()
+
+
+async def test_a_connection_that_ends_as_it_is_made_is_no_error_of_its_own(server: str) -> None:
+    """The first statement on it tells; the kernel has nothing to be told any more."""
+    async with proxied(server) as (_, through):
+        connection = await connect.connect(through)
+        transport: Any = vars(connection)["_transport"]
+        connection.terminate()
+        while transport.get_extra_info("socket").fileno() >= 0:
+            await asyncio.sleep(0)
+        connect._keep_alive(connection)

@@ -292,3 +292,27 @@ def test_grades() -> None:
 def test_a_missing_check_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         health.not_open()["pool"]
+
+
+async def test_a_cancelled_look_leaves_no_unfinished_statement_to_the_next_borrower(dsn: str) -> None:
+    async with Database(dsn, ONE) as db:
+        begun = asyncio.Event()
+
+        async def look(connection: Connection) -> Found:
+            begun.set()
+            await connection.execute("SELECT pg_sleep(60)")
+            raise AssertionError
+
+        async def visit() -> None:
+            async with Visit(db.dsn, ONE, db._pool) as visit:
+                await visit.check("slow", look, 60)
+
+        task = asyncio.create_task(visit())
+        await begun.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert (db.stats().idle, db.stats().checking) == (0, 1)
+        lease = await db._pool.acquire()
+        assert await lease.connection.fetchval("SELECT 1") == 1
+        db._pool.release(lease)

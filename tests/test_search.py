@@ -173,10 +173,22 @@ async def test_highlights_say_where_in_which_field(scope: Scope, agent: Agent) -
     assert said_.highlights == {"name": [(0, 3)], "content.0": [(0, 4)], "content.3": [(4, 8), (10, 12), (13, 17)]}
 
 
-async def test_what_the_parser_takes_for_one_word_is_highlighted_whole(scope: Scope) -> None:
+async def test_numbers_with_a_dot_are_highlighted_whole_and_names_by_their_parts(scope: Scope) -> None:
     await memories.create(scope, NewMemory(content="see docs.example.com, v 3.14"))
-    [hit] = await memories.search(scope, "docs.example.com 3.14", highlight=True)
-    assert [hit.memory.content[start:end] for start, end in hit.highlights["content"]] == ["docs.example.com", "3.14"]
+    for query, expected in (("docs.example.com 3.14", ["docs", "example", "com", "3.14"]), ("example", ["example"])):
+        [hit] = await memories.search(scope, query, highlight=True)
+        assert [hit.memory.content[start:end] for start, end in hit.highlights["content"]] == expected
+
+
+@pytest.mark.parametrize("accent", ["", " à"])
+async def test_parts_of_names_and_sentences_without_a_space_between_are_found(scope: Scope, accent: str) -> None:
+    """Of what a dot joins the parser would make one word; only before a digit it is part of a number."""
+    text = "Ask ben.smith@example.co.uk about notes.txt on 3.14 with self.parse().The rest waits" + accent
+    await memories.create(scope, NewMemory(content=text))
+    for query in ("smith", "example", "notes", "notes.txt", "parse", "rest", '"ben.smith@example"', "3.14"):
+        [hit] = await memories.search(scope, query, highlight=True)
+        assert hit.highlights, query
+    assert await memories.search(scope, "14") == []
 
 
 async def test_very_long_text_is_stored_and_indexed_up_to_its_limit(scope: Scope) -> None:

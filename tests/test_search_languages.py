@@ -69,7 +69,9 @@ CORPUS = [
     Case("khmer", "ខ្ញុំចូលចិត្តអានសៀវភៅ", ["សៀវភៅ"], "សៀវភៅ"),
     Case("burmese", "ကျွန်တော် မုန့်ဟင်းခါး ကြိုက်တယ်", ["မုန့်ဟင်းခါး"], "မုန့်ဟင်းခါး"),
     Case("mixed", "我的ｉＰｈｏｎｅ手机坏了", ["iphone 手机", "IPHONE"], "ｉＰｈｏｎｅ"),
+    Case("sharp s", "die Straße", ["STRASSE", "straße"], "Straße"),
     Case("pictographs", "we won 🎉🎉 again", ["🎉"], "🎉🎉"),
+    Case("older pictographs", "a cup of ☕ for 5 ⭐", ["☕", "⭐"], "☕"),
     Case("decomposed", "un cafe\u0301 noir", ["café", "CAFE"], "cafe\u0301"),
 ]
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 import agentmem_store
 from agentmem_store import errors
+from agentmem_store.analysis.slow import SlowPlans
 from agentmem_store.config import DEVELOPMENT, RetryConfig
 from agentmem_store.database import Database
 from agentmem_store.migrations import runner
@@ -22,7 +23,7 @@ from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.query import Query
 from agentmem_store.repositories import agents, organizations
 from agentmem_store.scope import Scope
-from agentmem_store.telemetry import prometheus
+from agentmem_store.telemetry import Statement, prometheus
 
 PACKAGE = Path(agentmem_store.__file__).parent
 OPERATIONS = (PACKAGE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -71,6 +72,12 @@ async def migration_waits(dsn: str) -> None:
         await runner.kindly(connection, RetryConfig(base_ms=0.001), once)
 
 
+async def plan_failed(dsn: str) -> None:
+    plans = SlowPlans(dsn, DEVELOPMENT, lambda *_: None)
+    plans.note(Statement(BROKEN, "ok", 0.0, 1.0, 0), ())
+    await plans.settled()
+
+
 # What brings each event about, in the docs' order.
 EVENTS: dict[str, Callable[[str], Awaitable[None]]] = {
     "agentmem.query.slow": slow,
@@ -79,6 +86,7 @@ EVENTS: dict[str, Callable[[str], Awaitable[None]]] = {
     "agentmem.pool.leak": leak,
     "agentmem.pool.leak_returned": leak,
     "agentmem.migration.waits": migration_waits,
+    "agentmem.plan.failed": plan_failed,
 }
 
 

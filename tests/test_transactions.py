@@ -3,16 +3,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from agentmem_store import connect, errors
+from agentmem_store.executor import ConnectionExecutor
 from agentmem_store.models.agents import AgentChanges, NewAgent
 from agentmem_store.models.organizations import NewOrganization
+from agentmem_store.query import Query
 from agentmem_store.repositories import agents, organizations
 
 if TYPE_CHECKING:
     from agentmem_store.database import Database
     from agentmem_store.scope import Scope
+
+
+ONE_OF_TENANT = Query("test.one_of_tenant", int, "SELECT 1 WHERE $1::UUID IS NOT NULL")
 
 
 class Boom(Exception):
@@ -149,3 +155,37 @@ async def test_a_raw_connection_is_cleaned(db: Database) -> None:
         await connection.execute("SET work_mem = '7MB'")
     async with db.connection() as connection:
         assert await connection.fetchval("SHOW work_mem") != "7MB"
+
+
+async def test_a_savepoint_that_was_rolled_back_is_gone(db: Database) -> None:
+    """Else the next would be set within it, and a thousand that fail would be a thousand deep."""
+    with pytest.raises(asyncpg.InvalidSavepointSpecificationError):
+        async with db.transaction() as tx:
+            for _ in range(2):
+                with pytest.raises(Boom):
+                    async with tx.transaction():
+                        raise Boom
+            executor = tx._executor
+            assert isinstance(executor, ConnectionExecutor)
+            await executor._connection.execute("RELEASE SAVEPOINT agentmem_1")
+
+
+@pytest.mark.own_sessions
+async def test_a_transaction_whose_connection_the_pool_has_ended_is_lost(db: Database, tenant: Scope) -> None:
+    """The driver of such a connection has nothing left to ask, and says so with an AttributeError."""
+
+    async def stream(tx: Scope) -> None:
+        async for _ in tx.stream(ONE_OF_TENANT):
+            pass
+
+    async def savepoint(tx: Scope) -> None:
+        async with tx.transaction():
+            pass
+
+    for work in (stream, savepoint):
+        with pytest.raises(errors.ConnectionLost) as caught:
+            async with tenant.transaction() as tx:
+                for lease in tuple(db._pool._lent):
+                    lease.connection.terminate()
+                await work(tx)
+        assert caught.value.outcome == "rolled_back"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["advise", "explain", "report", "slow", "stats"]
 
 _STYLE: Final[dict[Severity, str]] = {"critical": "bold red", "warning": "yellow", "notice": "cyan"}
+_OF_NO_TENANT: Final = ("organizations.", "server.", "transactions.")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -59,7 +60,7 @@ async def _explain(
         if given is None and not analyze:
             return await explain_on(executor_of(db), query, None, generic=True)
         values: list[str | None] = [None if value == "NULL" else value for value in given or []]
-        if "organization_id = $1" in query.sql or "o.id = $1" in query.sql:
+        if not name.startswith(_OF_NO_TENANT):
             values.insert(0, str((await store.existing_organization(db, org)).id))
         args = await typed(executor_of(db), query, values)
         return await explain_on(executor_of(db), query, args, analyze=analyze, generic=generic)

@@ -106,7 +106,7 @@ class ConnectionExecutor(Executor):
             cursor = None
             while True:
                 await self._make_ready()
-                if not self._connection.is_in_transaction():
+                if not self._is_in_transaction():
                     raise errors.UsageError("a stream runs within a transaction: begin one first")
                 cursor = cursor or await self._connection.cursor(query.text, *args)
                 records = await cursor.fetch(_STREAMED_AT_ONCE)
@@ -185,12 +185,20 @@ class ConnectionExecutor(Executor):
             self._owed = None
 
     def _block(self, isolation: Isolation | None, *, read_only: bool) -> Block:
-        if not self._connection.is_in_transaction():
+        if not self._is_in_transaction():
             return Block(_BEGIN[isolation] + (" READ ONLY" if read_only else ""), "ROLLBACK", "COMMIT")
         if isolation is not None:
             raise errors.UsageError("a nested transaction is a savepoint: set the isolation on the outermost one")
         name = f"agentmem_{self._depth}"
-        return Block(f"SAVEPOINT {name}", f"ROLLBACK TO SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}")
+        release = f"RELEASE SAVEPOINT {name}"
+        # Rolled back to, it would still be there, and the next would be set within it, and so on.
+        return Block(f"SAVEPOINT {name}", f"ROLLBACK TO SAVEPOINT {name}; {release}", release)
+
+    def _is_in_transaction(self) -> bool:
+        """Ask the driver, which of a connection that has ended knows nothing."""
+        if self._connection.is_closed():
+            raise self.explain(asyncpg.InterfaceError("the connection is closed"))
+        return self._connection.is_in_transaction()
 
     async def _control(self, statement: str) -> str:
         try:

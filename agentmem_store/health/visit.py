@@ -61,6 +61,8 @@ class Visit:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._lease is not None and error is not None:
+            self._lease.interrupted = True  # a look was cancelled: its statement may still be under way
         self._give_back()
         if self._own is not None:
             with anyio.move_on_after(_CLOSE_S, shield=True), suppress(*errors.DRIVER_ERRORS):

@@ -10,8 +10,8 @@ import pydantic
 from agentmem_store.models.base import JsonItems, JsonStrings
 
 __all__ = [
-    "ColumnFacts", "DatabaseFacts", "EffectFacts", "ForeignKeyFacts", "IndexFacts", "SessionFacts", "StatementFacts", "TableFacts",
-    "quoted",
+    "ColumnFacts", "DatabaseFacts", "EffectFacts", "ForeignKeyFacts", "IndexFacts", "SessionFacts", "StatementFacts",
+    "TableFacts", "quoted",
 ]  # fmt: skip
 
 
@@ -23,6 +23,7 @@ class IndexFacts(_Facts):
     """An index.
 
     Attributes:
+        number: its oid; a later index has a higher one.
         schema_name, table_name, name, method: where it is, and its access method.
         keys: its key columns or expressions, in order.
         classes, collations: of each key, `schema.name` of its operator class and its collation, empty for none.
@@ -35,6 +36,7 @@ class IndexFacts(_Facts):
         last_scan: when it was last used; None if never, and before PostgreSQL 16.
     """
 
+    number: int
     schema_name: str
     table_name: str
     name: str
@@ -67,7 +69,14 @@ class IndexFacts(_Facts):
 
 
 class ForeignKeyFacts(_Facts):
-    """A foreign key: its columns, the table that it points to, and how many rows its own table has."""
+    """A foreign key.
+
+    Attributes:
+        columns, nullable: its columns, and those of them that may be NULL.
+        target: the table that it points to.
+        table_rows: rows of its own table; `held_rows` those in which it is set, to `distinct` different values.
+        width: bytes of the columns.
+    """
 
     schema_name: str
     table_name: str
@@ -76,7 +85,8 @@ class ForeignKeyFacts(_Facts):
     nullable: JsonStrings
     target: str
     table_rows: float
-    table_bytes: int
+    held_rows: float
+    distinct: float
     width: float
 
 

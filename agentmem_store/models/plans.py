@@ -27,13 +27,13 @@ class Node(BaseModel):
         relation, alias, schema_name: the table that it reads or writes, and by which name.
         join_type, strategy, operation, subplan, parent: what sort of a join, aggregate, write or sub-plan it is.
         width: bytes of a row, estimated.
-        condition: what the index or the join looks up; `recheck`, `filter`, `join_filter` are what is checked of each row.
+        condition: what the index or the join looks up; the others are checked of each row.
         removed: rows of one loop that the filter threw away; `removed_by_recheck`, `removed_by_join` likewise.
         heap_fetches: rows that an index-only scan had to look up in the table after all.
         exact_blocks, lossy_blocks: pages of a bitmap; of a lossy one every row is looked at.
         sort_kb, sort_space: what a sort took, in ``Memory`` or on ``Disk``; `disk_kb` what an aggregate spilled.
         batches: into how many a hash was split; more than one went to disk.
-        hit, read, dirtied, written: shared buffers, this node's children included; `temp_read`, `temp_written` likewise.
+        hit, read, dirtied, written: shared buffers, this node's children included; `temp_read` and so on likewise.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, defer_build=True, populate_by_name=True)

@@ -86,8 +86,11 @@ class Lease:
     def _is_read_only(self) -> bool:
         """Tell a server that takes no writes from a transaction that was begun READ ONLY.
 
-        From version 14 the server keeps the client informed; of older ones, and behind poolers, the worst is assumed.
+        From version 14 the server keeps the client informed; of older ones, behind poolers, and of those
+        that have ended, the worst is assumed.
         """
+        if self.connection.is_closed():
+            return True
         settings: Any = self.connection.get_settings()
         told = [getattr(settings, name, "on") for name in ("in_hot_standby", "default_transaction_read_only")]
         return "on" in told

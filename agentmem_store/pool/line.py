@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from contextlib import suppress
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,33 +48,38 @@ class Line:
     def __init__(self, timeout_s: float, late: Callable[[], AgentMemError]) -> None:
         self._timeout_s = timeout_s
         self._late = late
-        self._waiters: deque[Waiter] = deque()
+        # Whoever is cancelled leaves from anywhere: a list of thousands would be searched for each.
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._alarm: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def tasks(self) -> set[asyncio.Task[Any] | None]:
-        """Return who waits."""
-        return {waiter.task for waiter in self._waiters if not waiter.served.done()}
+    def closes_a_ring(self, holders: set[asyncio.Task[Any] | None], task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether a task, were it to wait, would close a ring in which all holders wait for one another.
+
+        While anyone of them still works on its own, its connection may come back, and waiting is not in vain.
+        """
+        if task not in holders:
+            return False
+        return holders <= {task, *(waiter.task for waiter in self._waiters if not waiter.served.done())}
 
     def join(self, now: float, task: asyncio.Task[Any] | None) -> Waiter:
         """Put a caller at the end."""
         waiter = Waiter(now, task)
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         if self._alarm is None:
             self._set_alarm(self._timeout_s)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Take out one that waits no more; nothing happens when it was served already."""
-        with suppress(ValueError):
-            self._waiters.remove(waiter)
+        self._waiters.pop(waiter, None)
 
     def first(self) -> Waiter | None:
         """Take out the first that still waits."""
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.served.done():
                 return waiter
         return None
@@ -97,11 +101,12 @@ class Line:
 
     def _ring(self) -> None:
         now = time.monotonic()
-        while self._waiters and now - self._waiters[0].since >= self._timeout_s:
-            waiter = self._waiters[0]
+        self._alarm = None
+        while self._waiters:
+            waiter = next(iter(self._waiters))
+            if now - waiter.since < self._timeout_s:
+                self._set_alarm(waiter.since + self._timeout_s - now)
+                break
             if not waiter.served.done():
                 waiter.served.set_exception(self._late())
-            self._waiters.popleft()
-        self._alarm = None
-        if self._waiters:
-            self._set_alarm(self._waiters[0].since + self._timeout_s - now)
+            self.leave(waiter)

@@ -45,6 +45,7 @@ class Rounds:
 
     def start(self) -> None:
         """Go on rounds until stopped."""
+        self.stop()
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._go)
 
     def stop(self) -> None:

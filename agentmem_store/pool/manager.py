@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from bisect import insort
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentmem_store import connect, errors
 from agentmem_store.pool.grower import Grower
+from agentmem_store.pool.home import Home
 from agentmem_store.pool.leaks import LeakDetector
 from agentmem_store.pool.lease import Lease
 from agentmem_store.pool.line import Line
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PoolManager"]
 
-_WAITING_PER_CONNECTION: Final = 20
+# At a millisecond a statement, a second's work. A queue is no harm while those in it are served in time, and who is not
+# gets a PoolTimeout: the end of it only keeps callers who never stop coming from using up the memory.
+_WAITING_PER_CONNECTION: Final = 1000
 
 # While a failover lasts, the name may still lead to the old server: all are replaced, but not at every refused write.
 _READ_ONLY_PAUSE_S: Final = 1.0
@@ -62,11 +64,11 @@ class PoolManager:
         self._reaper = Reaper(config)
         self._leaks = LeakDetector(config.leak_after_s, self._counters)
         self._rounds = Rounds(config, self._look_after)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
+        self._home = Home()
         self._is_open = False
-        self._all_back = asyncio.Event()
+        self._drains = 0
         self._quiet_until = 0.0
+        self._make_events()
 
     @property
     def config(self) -> PoolConfig:
@@ -78,29 +80,47 @@ class PoolManager:
         """The running account, whose histograms can forward to a metrics library."""
         return self._counters
 
-    async def open(self) -> None:
+    async def open(self, dsn: str | None = None) -> None:
         """Open the first connection, which proves that the server answers; the floor is filled in the background.
+
+        A close that is under way is waited for. The account goes on where it was.
+
+        Args:
+            dsn: where to connect from now on; by default where it did.
 
         Raises:
             ConnectError: the server cannot be reached or refuses.
+            PoolClosed: it was closed meanwhile.
             UsageError: the pool is open already.
         """
+        await self._settled.wait()
         if self._is_open:
             raise errors.UsageError("this pool is open already")
-        self._loop, self._pid, self._is_open = asyncio.get_running_loop(), os.getpid(), True
+        self._home.settle()
+        self._is_open, self._dsn = True, dsn or self._dsn
+        self._make_events()
         try:
             await self._open_one()
         except BaseException:
-            self._is_open = False
+            await self.close()
             raise
+        if not self._is_open:
+            raise errors.PoolClosed("the pool was closed while it was being opened")
         self._rounds.start()
         self._grower.nudge()
 
     async def close(self) -> None:
-        """Wait for lent connections to come back, then close all; ends those not back in time. Safe to repeat."""
+        """Wait for lent connections to come back, then close all; ends those not back in time. Safe to repeat.
+
+        Raises:
+            UsageError: called from another event loop than `open` was, or after a fork.
+        """
         if not self._is_open:
+            await self._settled.wait()
             return
+        self._home.check()
         self._is_open = False
+        self._settled.clear()
         self._rounds.stop()
         self._line.dissolve(lambda: errors.PoolClosed("the pool was closed while a caller waited"))
         self._expire_all("pool_closed")
@@ -108,6 +128,7 @@ class PoolManager:
             await self._wind_down()
         finally:
             self._end(tuple(self._all))
+            self._settled.set()
 
     def drain(self) -> None:
         """Replace every connection: idle ones now, lent ones as they come back. No I/O, and nobody is disturbed."""
@@ -137,8 +158,9 @@ class PoolManager:
             PoolClosed: the pool is not open.
             UsageError: called from another event loop or after a fork.
         """
-        if not self._is_open or self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
-            raise self._misplaced()
+        if not self._is_open:
+            raise errors.PoolClosed("the pool is not open: use `async with Database(…)` or `await db.open()`")
+        self._home.check()
         now = time.monotonic()
         if self._idle:
             lease = self._idle.pop()
@@ -173,12 +195,10 @@ class PoolManager:
             self._leaks.returned(lease, now)
         lease.holder = lease.where = None
 
-    def _misplaced(self) -> errors.AgentMemError:
-        if not self._is_open:
-            return errors.PoolClosed("the pool is not open: use `async with Database(…)` or `await db.open()`")
-        if self._pid != os.getpid():
-            return errors.UsageError("this pool was opened before a fork: open one in each process")
-        return errors.UsageError("this pool belongs to another event loop: open one in each loop")
+    def _make_events(self) -> None:
+        """Make what belongs to one event loop."""
+        self._all_back, self._settled = asyncio.Event(), asyncio.Event()
+        self._settled.set()  # cleared while a close is under way
 
     def _lend(self, lease: Lease, now: float, task: asyncio.Task[Any] | None, waited_s: float) -> Lease:
         lease.lent_at, lease.holder = now, task
@@ -204,7 +224,7 @@ class PoolManager:
         self._grower.nudge()
         try:
             return await waiter.served
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._line.leave(waiter)
             # The hand-off may have happened in the same turn of the loop as the cancellation.
             if waiter.served.done() and not waiter.served.cancelled() and waiter.served.exception() is None:
@@ -217,21 +237,9 @@ class PoolManager:
         if waiting >= self._max_waiting + self._max_size - lent:
             self._counters.full += 1
             raise errors.PoolFull(size=len(self._all), in_use=lent, waiting=waiting)
-        if lent == self._max_size and self._is_deadlock(task):
+        if lent == self._max_size and self._line.closes_a_ring({lease.holder for lease in self._lent}, task):
             self._counters.deadlocks += 1
             raise errors.PoolDeadlock(lent)
-
-    def _is_deadlock(self, task: asyncio.Task[Any] | None) -> bool:
-        """Tell whether this task would close a ring in which everyone holds a connection and waits for another.
-
-        While anyone else still works on its own, its connection may come back, and waiting is not in vain.
-        """
-        for lease in self._lent:
-            if lease.holder is task:
-                break
-        else:
-            return False
-        return {lease.holder for lease in self._lent} <= self._line.tasks() | {task}
 
     def _late(self) -> errors.AgentMemError:
         self._counters.timeouts += 1
@@ -246,25 +254,28 @@ class PoolManager:
         return size < self._config.min_size or len(self._line) > len(self._asked)
 
     async def _open_one(self) -> None:
-        began = time.monotonic()
+        began, drains = time.monotonic(), self._drains
         self._opening += 1
         try:
             connection = await connect.for_pool(self._dsn, self._config)
-        except errors.AgentMemError:
+        except Exception:
             self._counters.connect_errors += 1
             raise
         finally:
             self._opening -= 1
         now = time.monotonic()
         self._counters.connect.record(now - began)
-        self._admit(Lease(connection, now, self._config.max_lifetime_s), now)
+        lease = Lease(connection, now, self._config.max_lifetime_s)
+        if drains != self._drains:  # it may lead where the others led
+            lease.expire("drained")
+        self._admit(lease)
 
-    def _admit(self, lease: Lease, now: float) -> None:
+    def _admit(self, lease: Lease) -> None:
         self._counters.created += 1
         self._all.add(lease)
         lease.connection.add_termination_listener(partial(self._ended, lease))
         if self._is_open:
-            self._offer(lease, now)
+            self._resume(lease)
         else:
             self._drop(lease, "pool_closed")
 
@@ -305,6 +316,7 @@ class PoolManager:
             self._expire_all("drained")
 
     def _expire_all(self, reason: CloseReason) -> None:
+        self._drains += 1
         for lease in self._all:
             lease.expire(reason)
         idle, self._idle[:] = tuple(self._idle), []

@@ -65,12 +65,15 @@ class Reaper:
 
     async def finish(self, timeout_s: float) -> None:
         """Wait until all is done, and give up what is not done in time."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=1)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        while self._tasks and loop.time() < ends:  # what was cleaned is then closed, in a task of its own
+            await asyncio.wait(self._tasks, timeout=ends - loop.time())
+        late = tuple(self._tasks)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
 
     async def _close(self, connection: Connection) -> None:
         try:

@@ -19,7 +19,7 @@ __all__ = ["Counters", "PoolStats"]
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """The pool at one moment. Counts are since `open`.
+    """The pool at one moment. Counts are since it was made, whatever was closed and opened again.
 
     At any time ``created - closed == size == idle + in_use + checking``, and ``acquired == wait.count``.
 

@@ -24,6 +24,7 @@ _INDEXED: Final = 50_000  # characters of a text; agentmem.search_vector has the
 _SPACELESS: Final = re.compile(
     "["
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f"
+    "\u2600-\u27bf\u2b50\u2b55"
     "\u30a1-\u30fa\u30fc-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uffdc"
     "\U0001f300-\U0001faff\U00020000-\U000323af]+"
 )
@@ -66,7 +67,7 @@ def _spans(text: str, meant: set[str], pairs: set[str]) -> list[Span]:
 
 
 def _words(text: str) -> Iterator[Span]:
-    """Give each run of letters and digits, and each row of them that dots join: the parser takes 3.14 for one word."""
+    """Give each run of letters and digits, and each row of them that dots before digits join: 3.14 is one word."""
     begun, last = 0, -1
     for is_word, run in groupby(range(len(text)), lambda place: _is_word(text[place])):
         if not is_word:
@@ -74,7 +75,7 @@ def _words(text: str) -> Iterator[Span]:
         start, *rest = run
         end = rest[-1] + 1 if rest else start + 1
         yield start, end
-        if start == last + 1 and text[last] == ".":
+        if start == last + 1 and text[last] == "." and text[start] in "0123456789":
             yield begun, end
         else:
             begun = start

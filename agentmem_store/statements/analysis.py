@@ -1,4 +1,4 @@
-"""Statements that read what advice is made of: catalogs and statistics, of one schema. $1 is its name where there is one."""
+"""Statements that read what advice is made of: catalogs and statistics, of one schema where $1 is its name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ __all__ = ["COLUMNS", "DATABASE", "FOREIGN_KEYS", "INDEXES", "SESSIONS", "TABLES
 # last_idx_scan is of PostgreSQL 16: read by its name, so that one statement serves all versions. A foreign key stands
 # on the index of the key that it points to, which pg_constraint tells by conindid.
 INDEXES: Final = Query("server.indexes", IndexFacts, """
-SELECT n.nspname::text                                                        AS schema_name,
+SELECT c.oid::bigint                                                          AS number,
+       n.nspname::text                                                        AS schema_name,
        t.relname::text                                                        AS table_name,
        c.relname::text                                                        AS name,
        am.amname::text                                                        AS method,
@@ -75,7 +76,8 @@ SELECT n.nspname::text              AS schema_name,
        columns.nullable             AS nullable,
        k.confrelid::regclass::text  AS target,
        t.reltuples::float8          AS table_rows,
-       pg_table_size(t.oid)         AS table_bytes,
+       columns.held * t.reltuples   AS held_rows,
+       columns.distinct             AS distinct,
        columns.width::float8        AS width
 FROM pg_constraint AS k
 JOIN pg_class AS t     ON t.oid = k.conrelid
@@ -83,7 +85,11 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(a.attname ORDER BY key.place)                                               AS names,
            coalesce(jsonb_agg(a.attname ORDER BY key.place) FILTER (WHERE NOT a.attnotnull), '[]') AS nullable,
-           sum(coalesce(s.avg_width, 8))                                                         AS width
+           sum(coalesce(s.avg_width, 8))                                                         AS width,
+           min(1 - coalesce(s.null_frac, 0))                                                     AS held,
+           exp(sum(ln(greatest(1, CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * t.reltuples
+                                       ELSE coalesce(s.n_distinct, t.reltuples)
+                                  END))))                                                        AS distinct
     FROM unnest(k.conkey) WITH ORDINALITY AS key (number, place)
     JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = key.number
     LEFT JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = t.relname AND s.attname = a.attname
@@ -98,15 +104,15 @@ TABLES: Final = Query("server.tables", TableFacts, """
 SELECT s.schemaname::text                                                   AS schema_name,
        s.relname::text                                                      AS table_name,
        c.reltuples::float8                                                  AS rows,
-       s.n_live_tup                                                         AS live,
-       s.n_dead_tup                                                         AS dead,
-       s.n_mod_since_analyze                                                AS changed,
-       s.n_tup_ins                                                          AS inserted,
-       s.n_tup_upd                                                          AS updated,
-       s.n_tup_hot_upd                                                      AS hot_updated,
-       s.n_tup_del                                                          AS deleted,
-       s.seq_scan                                                           AS seq_scans,
-       s.seq_tup_read                                                       AS seq_rows,
+       coalesce(s.n_live_tup, 0)                                            AS live,
+       coalesce(s.n_dead_tup, 0)                                            AS dead,
+       coalesce(s.n_mod_since_analyze, 0)                                   AS changed,
+       coalesce(s.n_tup_ins, 0)                                             AS inserted,
+       coalesce(s.n_tup_upd, 0)                                             AS updated,
+       coalesce(s.n_tup_hot_upd, 0)                                         AS hot_updated,
+       coalesce(s.n_tup_del, 0)                                             AS deleted,
+       coalesce(s.seq_scan, 0)                                              AS seq_scans,
+       coalesce(s.seq_tup_read, 0)                                          AS seq_rows,
        coalesce(s.idx_scan, 0)                                              AS index_scans,
        coalesce(io.heap_blks_read, 0) + coalesce(io.idx_blks_read, 0)       AS blocks_read,
        coalesce(io.heap_blks_hit, 0) + coalesce(io.idx_blks_hit, 0)         AS blocks_hit,
@@ -149,10 +155,10 @@ DATABASE: Final = Query("server.database", DatabaseFacts, """
 SELECT current_setting('server_version_num')::integer                                AS version,
        extract(epoch FROM clock_timestamp()
                           - coalesce(d.stats_reset, pg_postmaster_start_time()))::float8 AS statistics_s,
-       d.temp_files                                                                  AS temp_files,
-       d.temp_bytes                                                                  AS temp_bytes,
-       d.xact_commit                                                                 AS commits,
-       d.deadlocks                                                                   AS deadlocks,
+       coalesce(d.temp_files, 0)                                                     AS temp_files,
+       coalesce(d.temp_bytes, 0)                                                     AS temp_bytes,
+       coalesce(d.xact_commit, 0)                                                    AS commits,
+       coalesce(d.deadlocks, 0)                                                      AS deadlocks,
        current_setting('max_connections')::integer
        - current_setting('superuser_reserved_connections')::integer
        - coalesce(current_setting('reserved_connections', true)::integer, 0)         AS room,
@@ -167,7 +173,7 @@ WHERE d.datname = current_database()
 
 # pg_blocking_pids costs a look at all locks, so it is asked for those that wait only.
 SESSIONS: Final = Query("server.sessions", SessionFacts, """
-SELECT a.pid                                                                           AS pid,
+SELECT coalesce(a.pid, 0)                                                              AS pid,
        coalesce(a.application_name, '')                                                AS application,
        coalesce(a.state, '')                                                           AS state,
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8       AS transaction_s,
@@ -222,7 +228,7 @@ WHERE t.relkind IN ('r', 'm', 'p')
 ORDER BY n.nspname, t.relname, a.attnum
 """)
 
-# What a write to these tables of any schema moves beside their rows: sequences of defaults, triggers that somebody made.
+# What a write to tables of these names moves beside their rows: sequences of defaults, triggers that somebody made.
 WRITE_EFFECTS: Final = Query("server.write_effects", EffectFacts, """
 SELECT 'sequence'      AS kind,
        s.relname::text AS name,

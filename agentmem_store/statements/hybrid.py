@@ -51,7 +51,10 @@ sought AS MATERIALIZED (
 
 
 _PARTS: Final[LiteralString] = """
-       x.of_text, x.of_vector, x.of_importance, x.of_recency"""
+       """ + search.of_found("of_text", "fused") + """ AS of_text,
+       """ + search.of_found("of_vector", "fused") + """ AS of_vector,
+       """ + search.of_found("of_importance", "fused") + """ AS of_importance,
+       """ + search.of_found("of_recency", "fused") + """ AS of_recency"""
 
 # Who it belongs to is asked of what is found: that changes seldom, and takes more look-ups than all else.
 _MEMORY_FITS: Final[LiteralString] = """NOT m.is_deleted AND (m.expires_at IS NULL OR m.expires_at > now())
@@ -66,11 +69,9 @@ def _memories(side: Side, name: LiteralString, *whose: LiteralString) -> Query[R
         + fused(side, ("near",), "m.importance") + ","
         + memory_recall.found("fused") + """
 SELECT """ + memories.COLUMNS + """,
-       f.score AS rank,""" + _PARTS + """
-FROM found AS f
-JOIN fused AS x ON x.id = f.id
-JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
-WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+       """ + search.of_found("score") + """ AS rank,""" + _PARTS + """
+FROM agentmem.memories AS m
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
 ORDER BY rank DESC, m.id
 """)
 
@@ -99,14 +100,13 @@ def _messages(side: Side, name: LiteralString, *whose: LiteralString) -> Query[R
         + fused(side, ("near", "fit"), "0") + ","
         + message_search.gathered("fused") + """
 SELECT """ + messages.COLUMNS + """,
-       f.score, f.own,""" + _PARTS + """
-FROM found AS f
-LEFT JOIN fused AS x ON x.id = f.id
-JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.id = f.id
-WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
+       """ + search.of_found("score") + """ AS score,
+       """ + search.of_found("own") + """ AS own,""" + _PARTS + """
+FROM agentmem.messages AS m
+WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_AGENT + """
-ORDER BY f.score DESC, m.seq
+ORDER BY score DESC, m.seq
 """)
 
 
@@ -132,11 +132,9 @@ def _contexts(side: Side) -> ByThread[ContextRow]:
         + fused(side, ("near",), "m.importance") + ","
         + memory_recall.found("fused") + """
                SELECT """ + memories.COLUMNS + """,
-                      f.score AS rank,""" + _PARTS + """
-               FROM found AS f
-               JOIN fused AS x ON x.id = f.id
-               JOIN agentmem.memories AS m ON m.organization_id = $1 AND m.id = f.id
-               WHERE m.id = ANY (ARRAY(SELECT f.id FROM found AS f))""")
+                      """ + search.of_found("score") + """ AS rank,""" + _PARTS + """
+               FROM agentmem.memories AS m
+               WHERE m.organization_id = $1 AND m.id = ANY (ARRAY(SELECT f.id FROM found AS f))""")
 
 
 # $12 the model, $13 the vector, $14 how many; $15 the vector, $16 importance, $17 recency count; $18 days of half-life.

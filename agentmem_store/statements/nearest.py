@@ -191,7 +191,9 @@ fused AS MATERIALIZED (
 def _mixed(side: Side, near: tuple[LiteralString, ...]) -> LiteralString:
     """Return the CTE `mixed`: the best by words and the nearest, each with the cosine if it is embedded.
 
-    No caller asks for more than the 1,000 that limit it: they tell the planner how small a table to hash them in.
+    No caller asks for more than the 1,000 that limit it: they tell the planner how small a table to hash them in. The
+    model stands in `(…) IS TRUE`, so that the row is looked up by its key: an index on (organization, model) looks as
+    good to the planner before a table is analyzed, and gives all that the model made (measured: 1 ms for each row).
     """
     listed = _listed(side, "w.")
     of_vectors: LiteralString = ""
@@ -207,7 +209,7 @@ mixed AS MATERIALIZED (
                SELECT 1 - """ + _DISTANCE + """
                FROM """ + side.table + """ AS e
                WHERE e.organization_id = $1 AND e.""" + side.key + """ = w.id
-                 AND e.model = (SELECT s.model FROM sought AS s)
+                 AND (e.model = (SELECT s.model FROM sought AS s)) IS TRUE
            )) AS similarity
     FROM (
         SELECT w.id""" + listed + """, max(w.words) AS words, max(w.similarity) AS similarity

@@ -34,7 +34,7 @@ class PoolState(Protocol):
 
     @property
     def size(self) -> int:
-        """Connections open or being opened."""
+        """Connections open."""
         ...
 
     @property

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from agentmem_store.telemetry.exposed import Exposed
-    from agentmem_store.telemetry.observer import Statement
+    from agentmem_store.telemetry.observer import Observer, Statement
 
     Attributes = dict[str, AttributeValue]
 
@@ -33,6 +34,8 @@ __all__ = ["instrument"]
 
 _SCOPE: Final = "agentmem_store"
 _DEFAULT_PORT: Final = 5432
+
+_instrumented: Final[WeakSet[Observer]] = WeakSet()
 
 
 def instrument(
@@ -44,7 +47,8 @@ def instrument(
 ) -> None:
     """Have the metrics of a database, and a span for each statement, sent wherever the application sends its own.
 
-    Call it once for each open database. No attribute carries an argument or a row.
+    It lasts for as long as the database object does, whatever is closed and opened again: instruments cannot be taken
+    back, so that another call for the same database changes nothing. No attribute carries an argument or a row.
 
     Args:
         database: an open `agentmem_store.Database`.
@@ -56,6 +60,9 @@ def instrument(
         UsageError: the database is not open.
     """
     where = _server(database.dsn)
+    if database.observer in _instrumented:
+        return
+    _instrumented.add(database.observer)
     meter = metrics.get_meter(_SCOPE, meter_provider=meter_provider)
     pool_name = str(where["db.namespace"])
     _observe_pool(meter, database, pool_name)

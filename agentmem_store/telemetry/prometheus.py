@@ -25,7 +25,7 @@ __all__ = ["collector", "text"]
 
 _MOST_QUERIES: Final = 1000  # above what is ever kept
 
-# Of the pool's numbers, those that go down again. The others count from `open` on.
+# Of the pool's numbers, those that go down again. The others only ever grow.
 _GAUGES: Final = frozenset({"size", "idle", "in_use", "checking", "opening", "waiting", "max_size"})
 
 

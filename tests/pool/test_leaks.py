@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from agentmem_store import errors
@@ -113,3 +114,22 @@ async def test_a_task_that_holds_none_only_waits(opened: Opening) -> None:
     pool.release(lease)
     pool.release(await waiting)
     assert pool.stats().deadlocks == 0
+
+
+async def test_a_logging_that_fails_costs_no_connection(opened: Opening, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> Any:
+        raise ValueError("I/O operation on closed file")
+
+    pool = await opened(max_size=1, leak_after_s=0.001)
+    lease = await pool.acquire()
+    before = structlog.get_config()
+    structlog.configure(processors=[broken])
+    try:
+        await until(lambda: pool.stats().leaks == 1)
+        pool.release(lease)
+    finally:
+        structlog.configure(**before)
+    assert (pool.stats().leaks_returned, pool.stats().idle) == (1, 1)
+    assert [record.message.partition("\n")[0] for record in caplog.records] == [
+        "agentmem.pool.leak could not be logged", "agentmem.pool.leak_returned could not be logged",
+    ]  # fmt: skip

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentmem_store import errors
+from agentmem_store.database import Database
+from agentmem_store.models.agents import NewAgent
+from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.pool import PoolManager
+from agentmem_store.repositories import agents, organizations
 from tests.pool.tools import agrees, fill, give, one_waiting, take, turns, until
 
 if TYPE_CHECKING:
@@ -125,15 +129,27 @@ async def test_beyond_max_waiting_a_caller_is_refused_at_once(opened: Opening) -
     pool.release(lease)
 
 
-async def test_twenty_may_wait_for_each_connection(opened: Opening) -> None:
+async def test_a_thousand_may_wait_for_each_connection(opened: Opening) -> None:
     pool = await opened(max_size=2)
     leases = await take(pool, 2)
-    waiting = [await one_waiting(pool) for _ in range(40)]
+    waiting = [asyncio.create_task(pool.acquire()) for _ in range(2000)]
+    await until(lambda: pool.stats().waiting == 2000)
     with pytest.raises(errors.PoolFull):
         await asyncio.create_task(pool.acquire())
-    for task in waiting:
+    for task in reversed(waiting):
         task.cancel()
+    await asyncio.wait(waiting)
+    assert pool.stats().waiting == 0
     give(pool, leases)
+
+
+async def test_a_plain_gather_of_thousands_is_served(dsn: str) -> None:
+    async with Database(dsn) as db:
+        scope = db.tenant((await organizations.create(db, NewOrganization(name="x"))).id)
+        agent = await agents.create(scope, NewAgent(name="planner"))
+        found = await asyncio.gather(*(agents.get(scope, agent.id) for _ in range(3000)))
+        assert {each.id for each in found} == {agent.id}
+        assert (db.stats().full, db.stats().timeouts) == (0, 0)
 
 
 async def test_while_the_pool_can_grow_nobody_is_refused(opened: Opening) -> None:

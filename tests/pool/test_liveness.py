@@ -235,3 +235,13 @@ async def test_a_write_in_a_read_only_transaction_says_nothing_about_the_server(
         async with executor_of(pool).transaction(None, read_only=True) as inner:
             await inner.fetch(write, ())
     assert pool.stats().closed == 0
+
+
+async def test_a_read_only_server_that_ends_its_connection_is_still_one_to_be_left(opened: Opening) -> None:
+    """What the driver was told of the server is gone with the connection."""
+    pool = await opened()
+    lease = await pool.acquire()
+    lease.connection.terminate()
+    lease.note("25006")
+    assert lease.expiry == "read_only"
+    pool.release(lease)

@@ -158,6 +158,18 @@ async def test_spans_can_be_left_out(db: Database) -> None:
     assert exporter.get_finished_spans() == ()
 
 
+async def test_closed_and_opened_again_everything_is_told_once(collected: Collected, db: Database) -> None:
+    await db.close()
+    await db.open()
+    opentelemetry.instrument(db, meter_provider=collected.meters, tracer_provider=collected.tracers)
+    await organizations.count(db)
+    assert [span.name for span in collected.spans()] == ["organizations.count"]
+    (told,) = collected.points(DB_CLIENT_OPERATION_DURATION)
+    (waited,) = collected.points(db_metrics.DB_CLIENT_CONNECTION_WAIT_TIME)
+    (used,) = collected.points(db_metrics.DB_CLIENT_CONNECTION_USE_TIME)
+    assert (told.count, waited.count, used.count) == (1, 2, 2)  # opening looks at the server's settings once
+
+
 async def test_it_needs_an_open_database() -> None:
     with pytest.raises(errors.UsageError):
         opentelemetry.instrument(Database("postgresql://nobody@127.0.0.1:1/none"))

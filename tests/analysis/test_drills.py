@@ -1,0 +1,136 @@
+"""What the advice is worth: against indexes that were really built, a healthy schema, and one with an index gone."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agentmem_store import analysis
+from agentmem_store.analysis.catalogue import of_daily_use
+from agentmem_store.analysis.control import executor_of, fetch, undone
+from agentmem_store.analysis.explain import generic_plan
+from agentmem_store.models.messages import NewMessage
+from agentmem_store.models.organizations import NewOrganization
+from agentmem_store.repositories import agents, blocks, memories, messages, organizations
+from tests.analysis.workloads import WORKLOADS, Workload
+from tests.populate import populate
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from agentmem_store.analysis import Advice
+    from agentmem_store.database import Database
+    from agentmem_store.executor import Executor
+
+pytestmark = pytest.mark.own_sessions
+
+_AS_GOOD = 1.05
+_ENOUGH = 18
+
+# Every index by which an application reads day by day, or that serves a foreign key. Left out are keys, those of
+# clean-up (…_to_purge, …_by_expiry), and two that the planner does not miss on these rows: by status, of which there
+# are two, and memories by age, whose filters let it expect one row.
+DAILY = [
+    "agents_by_age", "agents_by_name", "blocks_agents_by_block", "blocks_by_age", "blocks_by_label",
+    "blocks_by_template", "blocks_by_user", "memories_by_agent", "memories_by_importance", "memories_by_user",
+    "memories_search", "messages_by_group", "messages_by_step", "messages_by_user", "messages_search",
+    "messages_visible", "organizations_by_age", "organizations_by_name", "term_frequencies_by_agent",
+    "tools_agents_by_tool", "tools_by_age", "tools_by_tag", "users_by_age", "users_by_name",
+]  # fmt: skip
+
+
+def columns_of(advice: Advice) -> list[str]:
+    """The columns of the index that a statement creates, in order."""
+    assert advice.ddl is not None
+    inner = advice.ddl.partition("(")[2].partition(")")[0]
+    return [column.strip().removesuffix(" DESC") for column in inner.split(",")]
+
+
+async def cost(executor: Executor, workload: Workload, ddl: str | None = None) -> tuple[float, set[str | None]]:
+    """What the workload's query costs with one more index, really built, and the indexes that its plan uses."""
+    async with undone(executor, 60, read_only=False) as inner:
+        if ddl:
+            await fetch(inner, ddl)
+        plan = await generic_plan(inner, workload.query)
+        return plan.root.total_cost, {node.index for node in plan.walk()}
+
+
+async def best_of(executor: Executor, workload: Workload) -> tuple[tuple[str, ...], float]:
+    """The shortest index that is as good as the best of all that could be built on the columns, and the best cost."""
+    found: dict[tuple[str, ...], float] = {}
+    for count in (1, 2, 3):
+        for columns in itertools.permutations(workload.columns, count):
+            ddl = f"CREATE INDEX ON drill.{workload.name} ({', '.join(columns)})"
+            found[columns] = (await cost(executor, workload, ddl))[0]
+    least = min(found.values())
+    return min((each for each in found if found[each] <= least * _AS_GOOD), key=len), least
+
+
+async def test_advice_names_the_index_that_is_best_when_built(db: Database, drill: asyncpg.Connection[Any]) -> None:
+    for statement in itertools.chain.from_iterable(workload.ddl for workload in WORKLOADS):
+        await drill.execute(statement)
+    await drill.execute("ANALYZE")
+    advice = await analysis.advise(db, queries=[workload.query for workload in WORKLOADS], schema="drill")
+    told = {each.subject: each for each in advice if each.rule == "missing_index"}
+    assert len(told) == sum(each.rule == "missing_index" for each in advice), "one for each table at most"
+    right = []
+    for workload in WORKLOADS:
+        found = told.pop(f"drill.{workload.name}", None)
+        async with undone(executor_of(db), 60, read_only=False) as executor:
+            if not workload.columns:
+                assert found is None, "useless"
+                right.append(workload.name)
+            elif found is not None and await is_best(executor, workload, found):
+                right.append(workload.name)
+    assert not told
+    assert len(right) >= _ENOUGH, sorted({workload.name for workload in WORKLOADS} - set(right))
+
+
+async def is_best(executor: Executor, workload: Workload, advice: Advice) -> bool:
+    """Tell whether the index that is advised begins as the best one does; that it is used is asserted."""
+    assert advice.ddl is not None
+    built, used = await cost(executor, workload, advice.ddl.replace(" CONCURRENTLY", ""))
+    assert advice.ddl.split()[3] in used, f"{advice.ddl} is useless"
+    assert built <= (await cost(executor, workload))[0] * 0.7
+    best, _ = await best_of(executor, workload)
+    count = min(len(best), len(columns_of(advice)))
+    return set(columns_of(advice)[:count]) == set(best[:count])
+
+
+async def test_a_healthy_schema_in_use_is_left_alone(busy: Database) -> None:
+    organization = await organizations.create(busy, NewOrganization(name="busy"))
+    scope = busy.tenant(organization.id)
+    people = await populate(scope, turns=20)
+    for _ in range(20):
+        await messages.recent(scope, people.guide.id)
+        await messages.append(scope, people.guide.id, [NewMessage(role="user", text="again")])
+        await messages.search(scope, people.guide.id, "turn")
+        await memories.search(scope, "fact")
+        await agents.list(scope)
+        await blocks.list(scope, user_id=people.ada.id)
+    assert await analysis.advise(busy) == []
+
+
+@pytest.mark.parametrize("name", DAILY)
+async def test_an_index_that_is_gone_is_asked_for(busy: Database, name: str) -> None:
+    async with busy.connection() as connection:
+        definition = await connection.fetchval("SELECT pg_get_indexdef($1::regclass)", f"agentmem.{name}")
+        table = await connection.fetchval("SELECT tablename FROM pg_indexes WHERE indexname = $1", name)
+        await connection.execute(f"DROP INDEX agentmem.{name}")
+        try:
+            queries = [query for query in of_daily_use().values() if f"agentmem.{table}" in query.sql]
+            advice = await analysis.advise(busy, queries=queries)
+        finally:
+            await connection.execute(definition)
+    assert {each.rule for each in advice} <= {"missing_index", "foreign_key_index"}
+    assert {each.subject for each in advice} == {f"agentmem.{table}"}
+    assert any(begins_as(columns_of(each), definition) for each in advice), [each.ddl for each in advice]
+
+
+def begins_as(columns: list[str], definition: str) -> bool:
+    """Tell whether columns are the first of an index; one that is the same in every visible row does not count."""
+    keys = definition.rpartition("USING")[2].partition("(")[2].partition(")")[0].replace(" DESC", "").split(", ")
+    keys = [key for key in keys if key != "is_deleted"]
+    return set(columns[: len(keys)]) == set(keys[: len(columns)])
