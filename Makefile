@@ -3,11 +3,12 @@
 VENV     := .venv
 BIN      := $(VENV)/bin
 STAMP    := $(VENV)/.ready
+PEERS    := $(VENV)/.peers
 PYTHONS  := python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 /usr/local/bin/python3
 ARGS     :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo migrate migrate-down migrate-status schema test test-container lint types bench check clean
+.PHONY: help setup setup-bench demo migrate migrate-down migrate-status schema test test-container lint types bench check clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,12 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "setting up $(VENV) with $$($$found --version)"; \
 	$$found -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup-bench: $(PEERS) ## the same, with the peers of the bench
+
+$(PEERS): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
 demo: $(STAMP) ## start the embedded server, store a conversation, recall it
@@ -53,11 +60,11 @@ lint: $(STAMP) ## check style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(STAMP) ## check types with mypy and pyright
+types: $(PEERS) ## check types with mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
 
-bench: $(STAMP) ## measure, side by side with the driver's own pool (AGENTMEM_DSN, else embedded)
+bench: $(PEERS) ## measure, side by side with the driver's own pool (AGENTMEM_DSN, else embedded)
 	@$(BIN)/python -m bench $(ARGS)
 
 check: lint types test ## all that a change has to pass

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from agentmem_store import context, errors, migrations, search
+from agentmem_store import analysis, context, errors, migrations, search
 from agentmem_store.config import (
     DEFAULT,
     DEVELOPMENT,
@@ -98,6 +98,7 @@ __all__ = [
     "User",
     "UserChanges",
     "agents",
+    "analysis",
     "blocks",
     "context",
     "embeddings",

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -65,10 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(needed)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     choice = config.getoption("--postgres")
     shown = connect.describe(choice) if "://" in choice else choice
-    return f"postgres: {shown}" + (f" of {CONTAINER_IMAGE}" if choice == "container" else "")
+    lines = [f"postgres: {shown}" + (f" of {CONTAINER_IMAGE}" if choice == "container" else "")]
+    if find_spec("langgraph") is None:
+        lines.append("tests/bench: left out, because the bench's peers are not installed (make setup-bench)")
+    return lines
 
 
 @pytest.fixture(scope="session")

@@ -229,6 +229,7 @@ async def test_array_types_need_no_look_up(server: str) -> None:
 async def test_statements_are_planned_once(server: str) -> None:
     connection = await connect.connect(server)
     assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+    assert await connection.fetchval("SHOW jit") == "off"
     assert await connection.fetchval("SHOW application_name") == "agentmem_store"
     await connection.close()
 
@@ -237,7 +238,7 @@ async def test_a_connection_that_ends_as_it_is_made_is_no_error_of_its_own(serve
     """The first statement on it tells; the kernel has nothing to be told any more."""
     async with proxied(server) as (_, through):
         connection = await connect.connect(through)
-        transport: Any = vars(connection)["_transport"]
+        transport: Any = getattr(connection, "_transport", None)
         connection.terminate()
         while transport.get_extra_info("socket").fileno() >= 0:
             await asyncio.sleep(0)

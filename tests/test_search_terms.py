@@ -223,7 +223,9 @@ async def test_a_change_of_language_that_was_killed_anywhere_is_finished_by_the_
         language = ("german", "french")[number % 2]
         assert await killed(tenant, partial(slowly, language), dice.randrange(2, 30), number % 4)
     report = await set_language(tenant, "dutch")
-    assert report == LanguageReport(messages=16, memories=18, refreshed=2)
+    assert report.refreshed == 2
+    # The server may run a statement whose caller is gone: beside this one, and then it gave a row its new language.
+    assert 16 + 18 - 10 <= report.messages + report.memories <= 16 + 18
     async with db.connection() as connection:
         assert await languages(connection, tenant.organization_id) == {"dutch"}
 

@@ -79,7 +79,7 @@ async def plans_of(executor: Executor, queries: Iterable[Query[Any]]) -> dict[st
 
 
 def _tables_in(query: Query[Any]) -> list[str]:
-    return re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+\.\w+)", query.sql)
+    return re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(agentmem\.\w+)\b(?!\()", query.sql)
 
 
 async def _absent(executor: Executor, names: Collection[str]) -> set[str]:

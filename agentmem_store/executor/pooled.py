@@ -30,10 +30,13 @@ __all__ = ["PoolExecutor"]
 _READS_AGAIN: Final = 2
 _SOON_S: Final = 1.0
 
-# What only reads: begins so, and holds no word that writes, locks or changes the session.
+# What only reads: begins so, holds no word that writes, locks or changes the session, and calls no function of another
+# schema, which may do anything.
 _READS: Final = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 _DOES_MORE: Final = re.compile(
-    r"\b(INSERT|UPDATE|DELETE|MERGE|SHARE|nextval|setval|set_config|pg_notify|pg_\w*advisory\w*)\b", re.IGNORECASE
+    r"\b(INSERT|UPDATE|DELETE|MERGE|INTO|SHARE|nextval|setval|set_config|pg_notify|pg_\w*(advisory|reset)\w*"
+    r"|lo_\w+|dblink\w*)\b|\b(?!agentmem\.|pg_catalog\.)\w+\.\w+\(",
+    re.IGNORECASE,
 )
 
 

@@ -181,7 +181,10 @@ async def kindly(connection: Connection, retry: RetryConfig, once: Callable[[], 
 def _tell(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     _log.warning(
-        "agentmem.migration.waits", attempt=state.attempt_number, wait_s=state.upcoming_sleep, error=str(error)
+        "agentmem.migration.waits",
+        attempt=state.attempt_number,
+        wait_ms=round(state.upcoming_sleep * 1000),
+        error=str(error),
     )
 
 

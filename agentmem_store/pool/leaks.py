@@ -39,20 +39,20 @@ class LeakDetector:
             if not lease.is_leak and now - lease.lent_at >= self._after_s:
                 lease.is_leak = True
                 self._counters.leaks += 1
-                _say(_log.warning, "agentmem.pool.leak", lease, now)
+                self._say("agentmem.pool.leak", _log.warning, lease, now)
 
     def returned(self, lease: Lease, now: float) -> None:
         """Log ``agentmem.pool.leak_returned`` for one that was taken for lost."""
         lease.is_leak = False
         self._counters.leaks_returned += 1
-        _say(_log.info, "agentmem.pool.leak_returned", lease, now)
+        self._say("agentmem.pool.leak_returned", _log.info, lease, now)
 
-
-def _say(log: Callable[..., Any], event: str, lease: Lease, now: float) -> None:
-    """Log an event; an application whose logging fails loses no connection by it."""
-    task = lease.holder and lease.holder.get_name()
-    try:
-        log(event, task=task, caller=lease.where, held_s=round(now - lease.lent_at, 3))
-    except Exception as error:  # noqa: BLE001 - it may be anything, and is told where asyncio tells of such
-        loop = asyncio.get_running_loop()
-        loop.call_exception_handler({"message": f"{event} could not be logged", "exception": error})
+    @staticmethod
+    def _say(event: str, log: Callable[..., Any], lease: Lease, now: float) -> None:
+        """Log an event; an application whose logging fails loses no connection by it."""
+        task = lease.holder and lease.holder.get_name()
+        try:
+            log(event, task=task, caller=lease.where, held_s=round(now - lease.lent_at, 3))
+        except Exception as error:  # noqa: BLE001 - it may be anything, and is told where asyncio tells of such
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": f"{event} could not be logged", "exception": error})

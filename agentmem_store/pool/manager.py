@@ -66,8 +66,7 @@ class PoolManager:
         self._rounds = Rounds(config, self._look_after)
         self._home = Home()
         self._is_open = False
-        self._drains = 0
-        self._quiet_until = 0.0
+        self._drains, self._quiet_until = 0, 0.0
         self._make_events()
 
     @property

@@ -11,6 +11,9 @@ from agentmem_store import analysis
 from agentmem_store.analysis.catalogue import of_daily_use
 from agentmem_store.analysis.control import executor_of, fetch, undone
 from agentmem_store.analysis.explain import generic_plan
+from agentmem_store.analysis.missing import plans_of
+from agentmem_store.config import DEVELOPMENT
+from agentmem_store.database import Database
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import agents, blocks, memories, messages, organizations
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     import asyncpg
 
     from agentmem_store.analysis import Advice
-    from agentmem_store.database import Database
     from agentmem_store.executor import Executor
 
 pytestmark = pytest.mark.own_sessions
@@ -111,6 +113,14 @@ async def test_a_healthy_schema_in_use_is_left_alone(busy: Database) -> None:
         await agents.list(scope)
         await blocks.list(scope, user_id=people.ada.id)
     assert await analysis.advise(busy) == []
+
+
+async def test_the_queries_of_the_vector_track_are_planned_where_it_is(vector_shared: str) -> None:
+    async with Database(vector_shared, DEVELOPMENT.with_(slow_query_ms=60_000)) as db:
+        async with undone(executor_of(db), 60) as executor:
+            plans = await plans_of(executor, of_daily_use().values())
+        assert set(plans) == set(of_daily_use())
+        assert await analysis.advise(db) == []
 
 
 @pytest.mark.parametrize("name", DAILY)

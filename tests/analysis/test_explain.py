@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentmem_store import analysis, errors
+from agentmem_store.analysis.control import executor_of, undone
+from agentmem_store.analysis.missing import plans_of
 from agentmem_store.models.agents import NewAgent
 from agentmem_store.models.blocks import NewBlock
 from agentmem_store.models.messages import NewMessage
@@ -169,3 +171,10 @@ async def test_query_analyzer(db: Database, tenant: Scope) -> None:
     slowest = await analysis.statistics(db, order="slowest", limit=2)
     assert slowest.queries[0].mean_ms >= slowest.queries[1].mean_ms
     assert await analysis.advise(db) == []
+
+
+async def test_every_query_has_a_plan_where_its_tables_are(db: Database) -> None:
+    async with undone(executor_of(db), 60) as executor:
+        plans = await plans_of(executor, analysis.catalogue().values())
+    needs_vectors = {name for name, query in analysis.catalogue().items() if "_embeddings_" in query.sql}
+    assert set(plans) == set(analysis.catalogue()) - needs_vectors

@@ -57,7 +57,7 @@ async def test_a_cancelled_scope_leaves_no_lock_and_no_half(empty_database, root
 async def test_a_transaction_pooler_is_refused_before_anything_is_locked_or_run(server, empty_database, root):
     if reason := why_no_pgbouncer():
         pytest.skip(reason)
-    with pgbouncer(server, ignore_startup_parameters="plan_cache_mode") as through:
+    with pgbouncer(server, ignore_startup_parameters="plan_cache_mode,jit") as through:
         dsn = on_database(through, urlsplit(empty_database).path[1:])
         with pytest.raises(problems.MigrationThroughPooler, match="AGENTMEM_MIGRATION_DSN"):
             await migrations.up(dsn, root=root)

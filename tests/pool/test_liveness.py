@@ -9,6 +9,7 @@ from agentmem_store import errors
 from agentmem_store.config import DEVELOPMENT
 from agentmem_store.database import Database
 from agentmem_store.executor import PoolExecutor
+from agentmem_store.executor.pooled import _only_reads
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
 from agentmem_store.telemetry import Observer
@@ -245,3 +246,23 @@ async def test_a_read_only_server_that_ends_its_connection_is_still_one_to_be_le
     lease.note("25006")
     assert lease.expiry == "read_only"
     pool.release(lease)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reads"),
+    [
+        ("SELECT count(*) FROM agentmem.agents AS agent WHERE agent.name IN ('a', 'b')", True),
+        ("WITH found AS (SELECT agentmem.search_fold($1)) SELECT 1 FROM found", True),
+        ("SELECT id FROM agentmem.agents FOR NO KEY UPDATE", False),
+        ("SELECT id FROM agentmem.agents FOR KEY SHARE", False),
+        ("WITH gone AS (DELETE FROM agentmem.agents RETURNING id) SELECT id FROM gone", False),
+        ("SELECT 1 INTO TEMPORARY TABLE kept", False),
+        ("SELECT nextval('numbers')", False),
+        ("SELECT pg_try_advisory_lock(1)", False),
+        ("SELECT pg_stat_statements_reset()", False),
+        ("SELECT app.enqueue($1)", False),
+        ("VACUUM", False),
+    ],
+)
+def test_what_counts_as_a_read(sql: str, reads: bool) -> None:
+    assert _only_reads(sql) is reads
