@@ -45,8 +45,8 @@ POOLER_FOUND: Final = (
 
 # Our statements are written to be planned once. Left to itself the server plans those over arrays at every call, since
 # a plan for one known element looks cheaper than one for ten: 500 against 250 µs for the same insert (measured).
-# Without JIT: generic plans of searches are estimated dear enough for it, and compiling takes longer than running (7.6 s
-# instead of 18 ms, measured on a server that has it).
+# Without JIT: generic plans of searches look dear enough for it, and compiling takes longer than running (7.6 s instead
+# of 18 ms, measured on a server that has it).
 _SESSION: Final = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 
 # The array types our statements use. The driver would look them up on every new connection (8 round trips, measured);

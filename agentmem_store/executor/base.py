@@ -10,6 +10,7 @@ from agentmem_store import errors
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from agentmem_store.executor.connected import ConnectionExecutor
     from agentmem_store.pool import Lease
     from agentmem_store.query import Query
 
@@ -30,7 +31,9 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def transaction(self, isolation: Isolation | None, *, read_only: bool) -> AbstractAsyncContextManager[Executor]:
+    def transaction(
+        self, isolation: Isolation | None, *, read_only: bool
+    ) -> AbstractAsyncContextManager[ConnectionExecutor]:
         """Begin a transaction, or a savepoint within one; commit on leaving, roll back on an exception."""
 
 

@@ -180,12 +180,8 @@ async def kindly(connection: Connection, retry: RetryConfig, once: Callable[[], 
 
 def _tell(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    _log.warning(
-        "agentmem.migration.waits",
-        attempt=state.attempt_number,
-        wait_ms=round(state.upcoming_sleep * 1000),
-        error=str(error),
-    )
+    wait_ms = round(state.upcoming_sleep * 1000)
+    _log.warning("agentmem.migration.waits", attempt=state.attempt_number, wait_ms=wait_ms, error=str(error))
 
 
 def _statements(script: Script) -> list[tuple[int | None, str]]:
