@@ -35,8 +35,8 @@ __all__ = [
     "store_file",
 ]
 
-# One command at a time; a batch of an import takes as long as it takes, and is no slow statement to warn of.
-_POOL: Final[dict[str, Any]] = {"min_size": 1, "max_size": 2, "slow_query_ms": 10_000}
+# One command at a time; an import takes as long as it takes, and is neither a slow statement nor a leak to warn of.
+_POOL: Final[dict[str, Any]] = {"min_size": 1, "max_size": 2, "slow_query_ms": 10_000, "leak_after_s": None}
 
 _IDS: Final = UUID("6f1d7a3e-40c5-5b0e-9c57-0a4f3f6f7d21")
 
