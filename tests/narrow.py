@@ -43,7 +43,7 @@ def pooled(entrance: str) -> Iterator[None]:
 
     @wraps(open_one)
     async def opened(dsn: str, **kwargs: Any) -> Any:
-        return await open_one(dsn, **{**kwargs, "pooler": place in dsn})
+        return await open_one(dsn, **{**kwargs, "pooler": kwargs.get("pooler", False) or place in dsn})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connect, "connect", opened)

@@ -29,7 +29,11 @@ def blocks(page: Path) -> list[str]:
 
 # Snippets of a page build on one another, as a reader reads them.
 SNIPPETS = [
-    pytest.param([block for block in blocks(page) if "asyncio.run(" not in block], id=page.name)
+    pytest.param(
+        [block for block in blocks(page) if "asyncio.run(" not in block],
+        id=page.name,
+        marks=[pytest.mark.own_sessions] if "db.migrate(" in "".join(blocks(page)) else [],
+    )
     for page in PAGES
     if blocks(page)
 ]

@@ -43,6 +43,7 @@ def acme(dsn: str) -> None:
 
 
 @pytest.mark.usefixtures("acme")
+@pytest.mark.own_sessions
 def test_reembed_embeds_what_is_left_and_drops_the_old(dsn: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(EMBEDDER, "utf-8")
     command = ("--dsn", dsn, "reembed", "--embedder", "mine:Embedder")
