@@ -246,6 +246,7 @@ async def test_a_change_of_language_reaches_what_others_write_meanwhile(db: Data
         assert await languages(connection, tenant.organization_id) == {"french"}
 
 
+@pytest.mark.own_sessions
 async def test_the_last_of_two_changes_of_language_at_the_same_time_holds(db: Database, tenant: Scope) -> None:
     await populate(tenant, turns=20)
     both = await asyncio.gather(*(set_language(tenant, name, batch_size=2) for name in ("german", "french")))
