@@ -23,7 +23,7 @@ from agentmem_store.errors import Conflict, FileInvalid, NotFound, Problem, Vali
 from agentmem_store.inputs import check_uuid
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.repositories import messages
-from agentmem_store.repositories.changing import found
+from agentmem_store.repositories.reading import found
 from agentmem_store.statements import chatlog as statements
 
 if TYPE_CHECKING:

@@ -29,6 +29,11 @@ Milliseconds = Annotated[float, pydantic.Field(ge=0)]
 Connections = Annotated[int, pydantic.Field(ge=1, le=10_000)]
 
 
+# At a millisecond a statement, a second's work. A queue is no harm while those in it are served in time, and who is not
+# gets a PoolTimeout: the end of it only keeps callers who never stop coming from using up the memory.
+_WAITING_PER_CONNECTION: Final = 1000
+
+
 class ByName(Mapping[str, float]):
     """Numbers by name that cannot be changed, so that settings can be shared, hashed and sent to other processes."""
 
@@ -88,6 +93,7 @@ class PoolConfig(pydantic.BaseModel):
         leak_after_s: a connection lent for longer than these seconds is logged with its holder; None: never.
         max_waiting: callers in the queue at most, the next is refused at once; None: a thousand times `max_size`.
         processes: how many processes open such a pool, for the check against the server's ``max_connections``.
+        coalesce: whether concurrent gets, appends and creates of one tenant share statements.
         pooler: ``transaction`` where PgBouncer or its like stands before the server: no state is kept in sessions.
         prepared_statements: whether statements stay prepared; None: unless there is a pooler. True through one that
             keeps them for its clients (PgBouncer from 1.21, with its max_prepared_statements above 0).
@@ -112,6 +118,7 @@ class PoolConfig(pydantic.BaseModel):
     leak_after_s: Seconds | None = None
     max_waiting: Annotated[int, pydantic.Field(ge=0)] | None = None
     processes: Annotated[int, pydantic.Field(ge=1)] = 1
+    coalesce: bool = False
     pooler: Literal["transaction"] | None = None
     prepared_statements: bool | None = None
 
@@ -120,6 +127,11 @@ class PoolConfig(pydantic.BaseModel):
         if self.min_size > self.max_size:
             raise ValueError("min_size is above max_size")
         return self
+
+    @property
+    def waiting_at_most(self) -> int:
+        """How many callers may wait: `max_waiting`, or what follows from `max_size`."""
+        return _WAITING_PER_CONNECTION * self.max_size if self.max_waiting is None else self.max_waiting
 
     def with_(self, **changes: Any) -> PoolConfig:
         """Return a copy with some settings changed.
@@ -223,7 +235,7 @@ PRODUCTION: Final = PoolConfig(
 )  # fmt: skip
 HIGH_PERFORMANCE: Final = PoolConfig(
     min_size=10, max_size=50, acquire_timeout_s=5, idle_timeout_s=180, max_lifetime_s=900, slow_query_ms=20,
-    leak_after_s=60,
+    leak_after_s=60, coalesce=True,
 )  # fmt: skip
 
 _PRESETS: Final[dict[str, PoolConfig]] = {

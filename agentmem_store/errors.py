@@ -36,7 +36,7 @@ No message and no attribute carries an argument's value, a row's value or a DSN:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import asyncpg
 
@@ -74,6 +74,11 @@ class AgentMemError(Exception):
     sqlstate: str | None = None
     constraint: str | None = None
     query: str | None = None
+
+    def __copy__(self) -> Self:
+        twin = type(self).__new__(type(self), *self.args)  # not by __init__, which takes other things than `args`
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     @property
     def retryable(self) -> bool:

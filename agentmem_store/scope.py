@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from agentmem_store.executor import Coalescer
     from agentmem_store.query import Query
     from agentmem_store.telemetry import Observer
 
@@ -152,6 +153,11 @@ class Scope:
     def in_transaction(self) -> bool:
         """Whether statements run on one connection, where a failed one loses the whole transaction."""
         return isinstance(self._executor, ConnectionExecutor)
+
+    @property
+    def coalescer(self) -> Coalescer | None:
+        """What lets concurrent calls share statements; None in a transaction, and where it is not configured."""
+        return self._executor.coalescer
 
     def on(self, connection: asyncpg.Connection[Any]) -> Scope:
         """Return the same scope on a connection of the application's own, so that its rows and ours commit together.

@@ -16,7 +16,7 @@ from agentmem_store.inputs import check_limit, check_text
 from agentmem_store.models.organizations import LANGUAGE_LENGTH
 from agentmem_store.progress import Progress
 from agentmem_store.repositories import agents
-from agentmem_store.repositories.changing import found
+from agentmem_store.repositories.reading import found
 from agentmem_store.repositories.search_terms import LARGE, refresh, refresh_visible
 from agentmem_store.statements import organizations, reindexing, search_terms
 

@@ -179,6 +179,8 @@ def test_the_documented_presets_are_the_presets() -> None:
 
 def shown(value: object) -> str:
     """How the table writes a setting."""
+    if value is True:
+        return "yes"
     if isinstance(value, float | int) and not isinstance(value, bool):
         return f"{value:g}"
     return "" if value is None or not value else str(value)

@@ -10,6 +10,7 @@ from agentmem_store import errors
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from agentmem_store.executor.coalescer import Coalescer
     from agentmem_store.executor.connected import ConnectionExecutor
     from agentmem_store.pool import Lease
     from agentmem_store.query import Query
@@ -20,7 +21,13 @@ Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 
 
 class Executor(ABC):
-    """Runs a statement and returns its records. There are two: a pool's and a connection's."""
+    """Runs a statement and returns its records. There are two: a pool's and a connection's.
+
+    Attributes:
+        coalescer: lets concurrent calls share statements; None where each has its own.
+    """
+
+    coalescer: Coalescer | None = None
 
     @abstractmethod
     async def fetch(self, query: Query[Any], args: tuple[Any, ...]) -> list[Any]:

@@ -11,11 +11,12 @@ import asyncpg
 
 from agentmem_store import errors
 from agentmem_store.executor.base import Executor, Isolation, explain
+from agentmem_store.executor.coalescer import Coalescer
 from agentmem_store.executor.connected import ConnectionExecutor
 from agentmem_store.telemetry.slow import caller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from agentmem_store.connect import Connection
     from agentmem_store.executor.connected import Block
@@ -46,9 +47,18 @@ class PoolExecutor(Executor):
     def __init__(self, pool: PoolManager, observer: Observer) -> None:
         self._pool = pool
         self._observer = observer
+        self.coalescer = Coalescer(self, pool) if pool.config.coalesce else None
 
-    async def fetch(self, query: Query[Any], args: tuple[Any, ...]) -> list[Any]:
-        """See `Executor.fetch`. What was not sent, and a read, is sent again when it was the connection that failed."""
+    async def fetch(
+        self, query: Query[Any], args: tuple[Any, ...], depart: Callable[[], tuple[Any, ...]] | None = None
+    ) -> list[Any]:
+        """See `Executor.fetch`. What was not sent, and a read, is sent again when it was the connection that failed.
+
+        Args:
+            query: what to run.
+            args: its arguments; or
+            depart: returns them, called once, as soon as there is a connection.
+        """
         observer = self._observer
         observer.started()
         asked, began, failures = time.perf_counter(), 0.0, 0
@@ -57,6 +67,8 @@ class PoolExecutor(Executor):
                 lease = await self._pool.acquire()
                 began = time.perf_counter()
                 try:
+                    if depart is not None:
+                        args, depart = depart(), None
                     records = await lease.connection.fetch(query.text, *args)
                     break
                 except errors.DRIVER_ERRORS as error:

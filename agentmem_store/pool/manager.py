@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import insort
 from contextlib import suppress
 from copy import copy
 from functools import partial
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentmem_store import connect, errors
 from agentmem_store.pool.grower import Grower
 from agentmem_store.pool.home import Home
+from agentmem_store.pool.idle import Idle
 from agentmem_store.pool.leaks import LeakDetector
 from agentmem_store.pool.lease import Lease
 from agentmem_store.pool.line import Line
@@ -29,14 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PoolManager"]
 
-# At a millisecond a statement, a second's work. A queue is no harm while those in it are served in time, and who is not
-# gets a PoolTimeout: the end of it only keeps callers who never stop coming from using up the memory.
-_WAITING_PER_CONNECTION: Final = 1000
-
 # While a failover lasts, the name may still lead to the old server: all are replaced, but not at every refused write.
 _READ_ONLY_PAUSE_S: Final = 1.0
-
-_by_idleness: Final = attrgetter("idle_since")
 
 
 class PoolManager:
@@ -48,13 +41,11 @@ class PoolManager:
     """
 
     def __init__(self, dsn: str, config: PoolConfig) -> None:
-        self._dsn = dsn
-        self._config = config
-        self._max_size, self._ping_after_s = config.max_size, config.ping_after_s
-        most = config.max_waiting
-        self._max_waiting = _WAITING_PER_CONNECTION * config.max_size if most is None else most
+        self._dsn, self._config = dsn, config
+        self._max_size, self._max_waiting = config.max_size, config.waiting_at_most
+        self._ping_after_s = config.ping_after_s
         self._all: set[Lease] = set()
-        self._idle: list[Lease] = []  # the longest idle first
+        self._idle = Idle()
         self._lent: set[Lease] = set()
         self._asked: set[Lease] = set()  # whether they live
         self._opening = 0
@@ -138,13 +129,9 @@ class PoolManager:
         """Return the pool as it is now. No I/O."""
         idle, in_use = len(self._idle), len(self._lent)
         return self._counters.snapshot(
-            idle=idle,
-            in_use=in_use,
-            checking=len(self._all) - idle - in_use,
-            opening=self._opening,
-            waiting=len(self._line),
-            max_size=self._max_size,
-        )
+            idle=idle, in_use=in_use, checking=len(self._all) - idle - in_use, opening=self._opening,
+            waiting=len(self._line), max_size=self._max_size,
+        )  # fmt: skip
 
     async def acquire(self) -> Lease:
         """Lend a connection; give it back with `release`.
@@ -157,9 +144,7 @@ class PoolManager:
             PoolClosed: the pool is not open.
             UsageError: called from another event loop or after a fork.
         """
-        if not self._is_open:
-            raise errors.PoolClosed("the pool is not open: use `async with Database(…)` or `await db.open()`")
-        self._home.check()
+        self._check_open()
         now = time.monotonic()
         if self._idle:
             lease = self._idle.pop()
@@ -167,6 +152,17 @@ class PoolManager:
                 return self._lend(lease, now, asyncio.current_task(), 0.0)
             self._ask(lease)
         return await self._wait(now)
+
+    def admits(self, waiting: int, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether a task may wait outside the line, with `waiting` others, for a connection they will share.
+
+        One that holds a connection may not: a ring of tasks that wait for each other is found in the line. Raises
+        `PoolFull`, `PoolClosed` and `UsageError` as `acquire` does.
+        """
+        self._check_open()
+        if waiting >= self._max_waiting:
+            self._refuse(waiting)
+        return all(lease.holder is not task for lease in self._lent)
 
     def release(self, lease: Lease) -> None:
         """Take a connection back: to the caller who has waited longest, else to the idle ones.
@@ -186,6 +182,15 @@ class PoolManager:
         else:
             lease.idle_since = lease.proven_at = now
             self._offer(lease, now)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise errors.PoolClosed("the pool is not open: use `async with Database(…)` or `await db.open()`")
+        self._home.check()
+
+    def _refuse(self, waiting: int) -> NoReturn:
+        self._counters.full += 1
+        raise errors.PoolFull(size=len(self._all), in_use=len(self._lent), waiting=waiting)
 
     def _end_loan(self, lease: Lease, now: float) -> None:
         self._lent.remove(lease)
@@ -211,10 +216,8 @@ class PoolManager:
         waiter = self._line.first()
         if waiter is not None:
             waiter.served.set_result(self._lend(lease, now, waiter.task, now - waiter.since))
-        elif not self._idle or self._idle[-1].idle_since <= lease.idle_since:
-            self._idle.append(lease)
         else:
-            insort(self._idle, lease, key=_by_idleness)
+            self._idle.put(lease)
 
     async def _wait(self, now: float) -> Lease:
         task = asyncio.current_task()
@@ -234,8 +237,7 @@ class PoolManager:
         """Refuse a caller for whom there is no place, or no hope."""
         lent, waiting = len(self._lent), len(self._line)
         if waiting >= self._max_waiting + self._max_size - lent:
-            self._counters.full += 1
-            raise errors.PoolFull(size=len(self._all), in_use=lent, waiting=waiting)
+            self._refuse(waiting)
         if lent == self._max_size and self._line.closes_a_ring({lease.holder for lease in self._lent}, task):
             self._counters.deadlocks += 1
             raise errors.PoolDeadlock(lent)
@@ -293,8 +295,7 @@ class PoolManager:
         """One that died says that the others may have, too: they are asked all at once."""
         lease.connection.terminate()
         self._drop(lease, "dead")
-        suspects, self._idle[:] = tuple(self._idle), []
-        for suspect in suspects:
+        for suspect in self._idle.take_all():
             self._ask(suspect)
 
     def _retire(self, lease: Lease) -> None:
@@ -318,8 +319,7 @@ class PoolManager:
         self._drains += 1
         for lease in self._all:
             lease.expire(reason)
-        idle, self._idle[:] = tuple(self._idle), []
-        for lease in idle:
+        for lease in self._idle.take_all():
             self._drop(lease, reason)
 
     def _drop(self, lease: Lease, reason: CloseReason) -> None:
@@ -372,10 +372,10 @@ class PoolManager:
 
     def _look_at(self, lease: Lease, now: float) -> None:
         config = self._config
-        too_many = len(self._all) > config.min_size and now - lease.idle_since >= config.idle_timeout_s
-        if now >= lease.expires_at or too_many:
+        is_old = now >= lease.expires_at
+        if is_old or (len(self._all) > config.min_size and now - lease.idle_since >= config.idle_timeout_s):
             self._idle.remove(lease)
-            self._drop(lease, lease.expiry if now >= lease.expires_at else "idle")
+            self._drop(lease, lease.expiry if is_old else "idle")
         elif now - lease.proven_at >= config.keepalive_s * lease.patience:
             self._idle.remove(lease)
             self._ask(lease)

@@ -13,14 +13,13 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    found,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import Creation, create_rows, create_stream
+from agentmem_store.repositories.creation import Creation, create_row, create_rows, create_stream
+from agentmem_store.repositories.reading import Lookup, find_row, found, get_row
 from agentmem_store.statements import agents as statements
 from agentmem_store.statements import context
 
@@ -84,6 +83,7 @@ _CREATION: Final = Creation(
     new=NewAgent,
     upsert=statements.UPSERT,
 )
+_LOOKUP: Final = Lookup("agent", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("agent", statements.UPDATE, statements.GET)
 
 
@@ -94,7 +94,7 @@ async def create(scope: Scope, new: NewAgent) -> Agent:
         NotFound: the organization does not exist or is deleted.
         Conflict: the id is stored with other content.
     """
-    return (await create_rows(scope, _CREATION, [new]))[0]
+    return await create_row(scope, _CREATION, new)
 
 
 @overload
@@ -134,12 +134,12 @@ async def get(scope: Scope, agent_id: UUID) -> Agent:
     Raises:
         NotFound: no such agent is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "agent", agent_id)
+    return await get_row(scope, _LOOKUP, agent_id)
 
 
 async def find(scope: Scope, agent_id: UUID) -> Agent | None:
     """Return an agent, or None if no such agent is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(agent_id, "agent_id"))
+    return await find_row(scope, _LOOKUP, agent_id)
 
 
 async def find_by_name(scope: Scope, name: str) -> Agent | None:

@@ -15,13 +15,13 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import create_rows
+from agentmem_store.repositories.creation import create_row
+from agentmem_store.repositories.reading import Lookup, find_row, get_row
 from agentmem_store.statements import block_values
 from agentmem_store.statements import blocks as statements
 
@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 
+_LOOKUP: Final = Lookup("block", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("block", block_values.UPDATE, statements.GET)
 
 
@@ -70,7 +71,7 @@ async def create(scope: Scope, new: NewBlock) -> Block:
         NotFound: the organization or the user does not exist or is deleted.
         Conflict: the id is stored with other content.
     """
-    return (await create_rows(scope, CREATION, [new]))[0]
+    return await create_row(scope, CREATION, new)
 
 
 async def get(scope: Scope, block_id: UUID) -> Block:
@@ -79,12 +80,12 @@ async def get(scope: Scope, block_id: UUID) -> Block:
     Raises:
         NotFound: no such block is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "block", block_id)
+    return await get_row(scope, _LOOKUP, block_id)
 
 
 async def find(scope: Scope, block_id: UUID) -> Block | None:
     """Return a block, or None if no such block is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(block_id, "block_id"))
+    return await find_row(scope, _LOOKUP, block_id)
 
 
 async def list(

@@ -9,6 +9,7 @@ from uuid import UUID  # noqa: TC003 - a field of a NamedTuple
 from agentmem_store import errors
 from agentmem_store.inputs import Changes, check_count, check_distinct, check_uuid, check_uuids
 from agentmem_store.models.base import Row as BaseRow
+from agentmem_store.repositories.reading import found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,6 @@ __all__ = [
     "Edit",
     "count_rows",
     "delete_row",
-    "found",
-    "get_row",
     "hard_delete_row",
     "restore_row",
     "update_row",
@@ -31,7 +30,6 @@ __all__ = [
 
 Row = TypeVar("Row", bound=BaseRow)
 Changed = TypeVar("Changed", bound=Changes)
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +45,6 @@ class Change(Generic[Row]):
     entity: str
     update: Query[Row]
     get: Query[Row]
-
-
-def found(row: Found | None, entity: str) -> Found:
-    """Return the row.
-
-    Raises:
-        NotFound: there is none.
-    """
-    if row is None:
-        raise errors.NotFound(entity)
-    return row
-
-
-async def get_row(scope: Scope, query: Query[Row], entity: str, row_id: UUID) -> Row:
-    """Return the visible row of that id.
-
-    Raises:
-        NotFound: there is none.
-    """
-    row: Row | None = await scope.fetch_optional(query, check_uuid(row_id, f"{entity}_id"))
-    return found(row, entity)
 
 
 class Edit(NamedTuple, Generic[Changed]):

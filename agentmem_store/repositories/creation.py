@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Protocol, TypeVar, get_args
 
 from agentmem_store import errors
+from agentmem_store.executor import LEFT_OUT, Kind
 from agentmem_store.inputs import Input, check_distinct
 from agentmem_store.models.base import Refusal
 from agentmem_store.models.base import Row as BaseRow
 from agentmem_store.repositories.copying import Copying, copy_rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
     from uuid import UUID
 
     from agentmem_store.query import Query
@@ -43,6 +44,7 @@ __all__ = [
     "batches",
     "check_items",
     "check_mode",
+    "create_row",
     "create_rows",
     "create_stream",
     "stored_again",
@@ -113,6 +115,44 @@ async def create_rows(
     else:
         rows = await _store(scope, creation, [(None, item) for item in new], mode)
     return [rows[item.id] for item in new]
+
+
+async def create_row(scope: Scope, creation: Creation[New, Row], new: New) -> Row:
+    """Create an item and return its row: alone, or with those that others create at the same time.
+
+    Raises:
+        NotFound: a parent is not there.
+        Conflict: the id is stored with other content, or a unique name is taken.
+        ValidationError: the item is of another kind.
+    """
+    if scope.coalescer is None:
+        return (await create_rows(scope, creation, [new]))[0]
+    check_items(creation, [new])
+    return await scope.coalescer.call(_Creating(scope, creation), (new, creation.columns(new)))
+
+
+class _Creating(Kind["tuple[New, tuple[Any, ...]]", Row], Generic[New, Row]):
+    """An item comes with its columns as they were when the call was made."""
+
+    def __init__(self, scope: Scope, creation: Creation[New, Row]) -> None:
+        self.query = creation.insert
+        self.key = creation.insert.name, scope.organization_id, scope.actor_id
+        self._scope = scope
+        self._creation = creation
+
+    def arguments(self, items: Sequence[tuple[New, tuple[Any, ...]]]) -> tuple[Any, ...]:
+        columns = sorted((columns for _, columns in items), key=lambda columns: columns[0].int)
+        return self._scope.organization_id, *map(list, zip(*columns, strict=True)), self._scope.actor_id
+
+    def answers(self, items: Sequence[tuple[New, tuple[Any, ...]]], records: Sequence[Any]) -> Iterable[Row]:
+        rows = {record["id"]: self.query.decode(record) for record in records}
+        return (rows.get(new.id, LEFT_OUT) for new, _ in items)
+
+    async def alone(self, item: tuple[New, tuple[Any, ...]]) -> Row:
+        return (await create_rows(self._scope, self._creation, [item[0]]))[0]
+
+    def ids(self, item: tuple[New, tuple[Any, ...]]) -> Iterable[UUID]:
+        return (item[0].id,)
 
 
 async def create_stream(

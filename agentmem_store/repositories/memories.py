@@ -14,15 +14,23 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
     update_rows,
 )
 from agentmem_store.repositories.copying import Copying, Jsonb
-from agentmem_store.repositories.creation import Creation, Mode, check_items, create_rows, create_stream, stored_again
+from agentmem_store.repositories.creation import (
+    Creation,
+    Mode,
+    check_items,
+    create_row,
+    create_rows,
+    create_stream,
+    stored_again,
+)
 from agentmem_store.repositories.memory_recall import count, list, most_important, recently_accessed, search, touch
+from agentmem_store.repositories.reading import Lookup, find_row, get_row
 from agentmem_store.statements import memories as statements
 
 if TYPE_CHECKING:
@@ -122,6 +130,7 @@ _CREATION: Final = Creation(
         row=_row,
     ),
 )
+_LOOKUP: Final = Lookup("memory", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("memory", statements.UPDATE, statements.GET)
 
 
@@ -132,7 +141,7 @@ async def create(scope: Scope, new: NewMemory) -> Memory:
         NotFound: the organization, or the agent or user of the memory, does not exist or is deleted.
         Conflict: the id is stored with other content.
     """
-    return (await create_rows(scope, _CREATION, [new]))[0]
+    return await create_row(scope, _CREATION, new)
 
 
 @overload
@@ -202,12 +211,12 @@ async def get(scope: Scope, memory_id: UUID) -> Memory:
     Raises:
         NotFound: no such memory is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "memory", memory_id)
+    return await get_row(scope, _LOOKUP, memory_id)
 
 
 async def find(scope: Scope, memory_id: UUID) -> Memory | None:
     """Return a memory, or None if no such memory is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(memory_id, "memory_id"))
+    return await find_row(scope, _LOOKUP, memory_id)
 
 
 async def update(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID  # noqa: TC003 - a field of a NamedTuple
 
 from agentmem_store import errors
+from agentmem_store.executor import LEFT_OUT, Kind
 from agentmem_store.inputs import check_distinct, check_uuid, json_or_none, json_text
-from agentmem_store.statements import messages as statements
+from agentmem_store.statements import message_append as statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
+    from collections.abc import Iterable, Sequence
 
     from agentmem_store.models.messages import Message, NewMessage
     from agentmem_store.scope import Scope
 
 __all__ = ["append", "append_rows", "create"]
+
+# Messages of one call that may share a statement with others; more are a batch of their own.
+_SHARED_MOST = 50
 
 
 async def create(scope: Scope, agent_id: UUID, new: NewMessage) -> Message:
@@ -42,13 +46,18 @@ async def append(scope: Scope, agent_id: UUID, new: Sequence[NewMessage]) -> lis
             storing the same id at the same moment.
         ValidationError: an id is given twice.
     """
-    return await append_rows(scope, agent_id, new, strict=True)
+    check_distinct([message.id for message in new])
+    if scope.coalescer is None or not 0 < len(new) <= _SHARED_MOST:
+        return await append_rows(scope, agent_id, new, strict=True)
+    check_uuid(agent_id, "agent_id")
+    append = _Append(scope, agent_id, new, [(agent_id, *_columns(message)) for message in new])
+    return await scope.coalescer.call(_Appending(scope), append)
 
 
 async def append_rows(
     scope: Scope, agent_id: UUID, new: Sequence[NewMessage], *, strict: bool, first: int | None = None
 ) -> list[Message]:
-    """Append as `append` does.
+    """Append as `append` does, messages whose ids are known to differ.
 
     Args:
         strict: whether an id that is stored with other content is a conflict; else it comes back as it stands.
@@ -57,7 +66,6 @@ async def append_rows(
     check_uuid(agent_id, "agent_id")
     if not new:
         return []
-    check_distinct([message.id for message in new])
     arrays = [list(column) for column in zip(*map(_columns, new), strict=True)]
     rows = {row.id: row for row in await _append(scope, (agent_id, *arrays, strict, scope.actor_id))}
     rest = [message.id for message in new if message.id not in rows]
@@ -65,6 +73,43 @@ async def append_rows(
         await _refuse(scope, (agent_id, *arrays, strict), arrays[0], first)
         rows.update((row.id, row) for row in await scope.fetch_all(statements.STORED, rest))
     return [rows[message.id] for message in new]
+
+
+class _Append(NamedTuple):
+    """One call: its messages, and their columns as they were when it was made."""
+
+    scope: Scope
+    agent_id: UUID
+    new: Sequence[NewMessage]
+    columns: list[tuple[Any, ...]]
+
+
+class _Appending(Kind[_Append, "list[Message]"]):
+    """Appends to several agents of a tenant share a statement; those to one agent keep their order."""
+
+    query = statements.APPEND_MANY
+
+    def __init__(self, scope: Scope) -> None:
+        self.key = self.query.name, scope.organization_id
+
+    def arguments(self, items: Sequence[_Append]) -> tuple[Any, ...]:
+        rows = [(*row, call, item.scope.actor_id) for call, item in enumerate(items) for row in item.columns]
+        agents = list({item.agent_id for item in items})
+        return items[0].scope.organization_id, *map(list, zip(*rows, strict=True)), agents
+
+    def answers(self, items: Sequence[_Append], records: Sequence[Any]) -> Iterable[list[Message]]:
+        rows = {record["id"]: self.query.decode(record) for record in records}
+        for item in items:
+            yield [rows[id_] for id_ in self.ids(item)] if rows.keys() >= set(self.ids(item)) else LEFT_OUT
+
+    async def alone(self, item: _Append) -> list[Message]:
+        return await append_rows(item.scope, item.agent_id, item.new, strict=True)
+
+    def ids(self, item: _Append) -> Iterable[UUID]:
+        return [message.id for message in item.new]
+
+    def lane(self, item: _Append) -> UUID:
+        return item.agent_id
 
 
 def _columns(new: NewMessage) -> tuple[Any, ...]:

@@ -18,7 +18,6 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
@@ -27,6 +26,7 @@ from agentmem_store.repositories.changing import (
 from agentmem_store.repositories.message_append import append, create
 from agentmem_store.repositories.message_batches import create_many
 from agentmem_store.repositories.message_search import search
+from agentmem_store.repositories.reading import Lookup, find_row, get_row
 from agentmem_store.statements import messages as statements
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "update_many",
 ]
 
+_LOOKUP: Final = Lookup("message", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("message", statements.UPDATE, statements.GET)
 
 
@@ -71,12 +72,12 @@ async def get(scope: Scope, message_id: UUID) -> Message:
     Raises:
         NotFound: no such message is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "message", message_id)
+    return await get_row(scope, _LOOKUP, message_id)
 
 
 async def find(scope: Scope, message_id: UUID) -> Message | None:
     """Return a message, or None if no such message is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(message_id, "message_id"))
+    return await find_row(scope, _LOOKUP, message_id)
 
 
 async def recent(

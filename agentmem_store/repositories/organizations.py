@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agentmem_store import errors
 from agentmem_store.inputs import check_count, check_limit, check_text, check_uuid, json_text
 from agentmem_store.page import Page, position_of, to_page
-from agentmem_store.repositories.changing import found
+from agentmem_store.repositories.reading import found
 from agentmem_store.statements import organizations as statements
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentmem_store.inputs import check_uuid
-from agentmem_store.repositories.changing import found
+from agentmem_store.repositories.reading import found
 from agentmem_store.statements import search_terms as statements
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from agentmem_store import errors
-from agentmem_store.inputs import check_distinct, check_text, check_uuid, check_uuids, json_or_none, json_text
+from agentmem_store.inputs import check_distinct, check_text, check_uuids, json_or_none, json_text
 from agentmem_store.models.tools import NewTool
 from agentmem_store.page import Page, list_page
 from agentmem_store.repositories.changing import (
@@ -15,14 +15,20 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    found,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import NAME_TAKEN, Creation, check_items, create_rows, create_stream
+from agentmem_store.repositories.creation import (
+    NAME_TAKEN,
+    Creation,
+    check_items,
+    create_row,
+    create_rows,
+    create_stream,
+)
+from agentmem_store.repositories.reading import Lookup, find_row, found, get_row
 from agentmem_store.repositories.tool_links import agents, attach, attach_many, by_agent, detach
 from agentmem_store.statements import tools as statements
 
@@ -88,6 +94,7 @@ _CREATION: Final = Creation(
     new=NewTool,
     upsert=statements.UPSERT_BY_ID,
 )
+_LOOKUP: Final = Lookup("tool", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("tool", statements.UPDATE, statements.GET)
 
 
@@ -112,7 +119,7 @@ async def create(scope: Scope, new: NewTool) -> Tool:
         Conflict: the id is stored with other content, or a living tool has this name; then `constraint` is
             tools_name_key.
     """
-    return (await create_rows(scope, _CREATION, [new]))[0]
+    return await create_row(scope, _CREATION, new)
 
 
 @overload
@@ -201,12 +208,12 @@ async def get(scope: Scope, tool_id: UUID) -> Tool:
     Raises:
         NotFound: no such tool is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "tool", tool_id)
+    return await get_row(scope, _LOOKUP, tool_id)
 
 
 async def find(scope: Scope, tool_id: UUID) -> Tool | None:
     """Return a tool, or None if no such tool is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(tool_id, "tool_id"))
+    return await find_row(scope, _LOOKUP, tool_id)
 
 
 async def get_by_name(scope: Scope, name: str) -> Tool:

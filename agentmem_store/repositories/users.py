@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, get_args, overload
 
 from agentmem_store.errors import ValidationError
-from agentmem_store.inputs import check_text, check_uuid, check_uuids, json_text
+from agentmem_store.inputs import check_text, check_uuids, json_text
 from agentmem_store.models.users import NewUser, Status, User, UserChanges
 from agentmem_store.page import Page, list_page
 from agentmem_store.repositories.changing import (
@@ -14,13 +14,13 @@ from agentmem_store.repositories.changing import (
     Edit,
     count_rows,
     delete_row,
-    get_row,
     hard_delete_row,
     restore_row,
     update_row,
     update_rows,
 )
-from agentmem_store.repositories.creation import Creation, create_rows, create_stream
+from agentmem_store.repositories.creation import Creation, create_row, create_rows, create_stream
+from agentmem_store.repositories.reading import Lookup, find_row, get_row
 from agentmem_store.statements import users as statements
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ _CREATION: Final = Creation(
     new=NewUser,
     upsert=statements.UPSERT,
 )
+_LOOKUP: Final = Lookup("user", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("user", statements.UPDATE, statements.GET)
 
 
@@ -72,7 +73,7 @@ async def create(scope: Scope, new: NewUser) -> User:
         NotFound: the organization does not exist or is deleted.
         Conflict: the id is stored with other content.
     """
-    return (await create_rows(scope, _CREATION, [new]))[0]
+    return await create_row(scope, _CREATION, new)
 
 
 @overload
@@ -112,12 +113,12 @@ async def get(scope: Scope, user_id: UUID) -> User:
     Raises:
         NotFound: no such user is visible in this organization.
     """
-    return await get_row(scope, statements.GET, "user", user_id)
+    return await get_row(scope, _LOOKUP, user_id)
 
 
 async def find(scope: Scope, user_id: UUID) -> User | None:
     """Return a user, or None if no such user is visible in this organization."""
-    return await scope.fetch_optional(statements.GET, check_uuid(user_id, "user_id"))
+    return await find_row(scope, _LOOKUP, user_id)
 
 
 async def list(

@@ -134,6 +134,12 @@ FROM agentmem.agents AS a
 WHERE a.organization_id = $1 AND a.id = $2 AND a.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
+GET_MANY: Final = Query("agents.get_many", Agent, """
+SELECT """ + COLUMNS + """
+FROM agentmem.agents AS a
+WHERE a.organization_id = $1 AND a.id = ANY ($2::uuid[]) AND a.deleted_at IS NULL
+  AND """ + LIVING_ORGANIZATION)
+
 LIST: Final = Query("agents.list", Agent, """
 SELECT """ + COLUMNS + """
 FROM agentmem.agents AS a

@@ -86,6 +86,13 @@ WHERE m.organization_id = $1 AND m.id = $2 AND m.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION + """
   AND """ + LIVING_USER)
 
+GET_MANY: Final = Query("blocks.get_many", Block, """
+SELECT """ + COLUMNS + """
+FROM agentmem.blocks AS m
+WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND m.deleted_at IS NULL
+  AND """ + LIVING_ORGANIZATION + """
+  AND """ + LIVING_USER)
+
 # Each of the lists has an index to walk; what is asked beyond it, is looked at in the rows of that walk.
 LIST: Final = Query("blocks.list", Block, """
 SELECT """ + COLUMNS + """

@@ -8,7 +8,13 @@ from uuid import UUID
 from agentmem_store.models.base import Refusal
 from agentmem_store.models.memories import CopyDefaults, DedupedMemory, Memory
 from agentmem_store.query import Query
-from agentmem_store.statements.visibility import LIVING_AGENT, LIVING_ORGANIZATION, LIVING_USER
+from agentmem_store.statements.visibility import (
+    IN_MANY_LIVING_AGENT,
+    IN_MANY_LIVING_USER,
+    LIVING_AGENT,
+    LIVING_ORGANIZATION,
+    LIVING_USER,
+)
 
 COLUMNS: Final[LiteralString] = """
        m.id, m.agent_id, m.user_id, m.content, m.hash, m.memory_type, m.scope, m.level, m.importance, m.score,
@@ -216,6 +222,11 @@ SELECT """ + COLUMNS + """
 FROM agentmem.memories AS m
 WHERE m.organization_id = $1 AND m.id = $2 AND """ + _THERE)
 
+GET_MANY: Final = Query("memories.get_many", Memory, """
+SELECT """ + COLUMNS + """
+FROM agentmem.memories AS m
+WHERE m.organization_id = $1 AND m.id = ANY ($2::uuid[]) AND """ + _THERE)
+
 # What is asked of each row is looked up by its id in an object, not joined: no plan can make that quadratic.
 UPDATE: Final = Query("memories.update", Memory, """
 WITH asked AS (
@@ -317,7 +328,11 @@ TRIM: Final = Query("memories.trim", int, """
 WITH surplus AS (
     SELECT m.id
     FROM agentmem.memories AS m
-    WHERE m.organization_id = $1 AND m.agent_id = $2 AND """ + VISIBLE + """
+    WHERE m.organization_id = $1 AND m.agent_id = $2 AND NOT m.is_deleted
+      AND (m.expires_at IS NULL OR m.expires_at > now())
+      AND """ + LIVING_ORGANIZATION + """
+      AND """ + IN_MANY_LIVING_AGENT + """
+      AND """ + IN_MANY_LIVING_USER + """
     ORDER BY m.importance DESC, m.created_at DESC, m.id DESC
     OFFSET $3
 ),

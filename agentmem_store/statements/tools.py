@@ -120,6 +120,12 @@ FROM agentmem.tools AS t
 WHERE t.organization_id = $1 AND t.id = $2 AND t.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
+GET_MANY: Final = Query("tools.get_many", Tool, """
+SELECT """ + COLUMNS + """
+FROM agentmem.tools AS t
+WHERE t.organization_id = $1 AND t.id = ANY ($2::uuid[]) AND t.deleted_at IS NULL
+  AND """ + LIVING_ORGANIZATION)
+
 GET_BY_NAME: Final = Query("tools.get_by_name", Tool, """
 SELECT """ + COLUMNS + """
 FROM agentmem.tools AS t

@@ -77,6 +77,12 @@ FROM agentmem.users AS u
 WHERE u.organization_id = $1 AND u.id = $2 AND u.deleted_at IS NULL
   AND """ + LIVING_ORGANIZATION)
 
+GET_MANY: Final = Query("users.get_many", User, """
+SELECT """ + _COLUMNS + """
+FROM agentmem.users AS u
+WHERE u.organization_id = $1 AND u.id = ANY ($2::uuid[]) AND u.deleted_at IS NULL
+  AND """ + LIVING_ORGANIZATION)
+
 LIST: Final = Query("users.list", User, """
 SELECT """ + _COLUMNS + """
 FROM agentmem.users AS u

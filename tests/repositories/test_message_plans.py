@@ -6,6 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from agentmem_store import connect
+from agentmem_store.statements import message_append
 from agentmem_store.statements import messages as statements
 from tests.repositories.plans import generic_plan, rows_read, scans_of, skip_where_arrays_are_filters
 
@@ -122,12 +123,14 @@ async def test_around_reads_only_the_neighbours(seeded: Seeded) -> None:
     "query",
     [
         statements.GET,
-        statements.STORED,
+        statements.GET_MANY,
+        message_append.STORED,
         statements.UPDATE,
         statements.DELETE,
         statements.RESTORE,
         statements.HARD_DELETE,
-        statements.APPEND,
+        message_append.APPEND,
+        message_append.APPEND_MANY,
     ],
     ids=lambda query: query.name,
 )

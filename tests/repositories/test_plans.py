@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[Any]
 
 TABLES = {"agents": agents, "users": users, "tools": tools, "blocks": blocks}
-VERBS = ["GET", "UPDATE", "DELETE", "RESTORE", "HARD_DELETE", "CREATE_STORED"]
+VERBS = ["GET", "GET_MANY", "UPDATE", "DELETE", "RESTORE", "HARD_DELETE", "CREATE_STORED"]
 BY_ID = [
     pytest.param(table, getattr(block_values if (table, verb) == ("blocks", "UPDATE") else module, verb))
     for table, module in TABLES.items()
