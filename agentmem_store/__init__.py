@@ -12,7 +12,10 @@
 
 from __future__ import annotations
 
-from agentmem_store import analysis, context, errors, migrations, search
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from agentmem_store import context, errors, migrations, search
 from agentmem_store.config import (
     DEFAULT,
     DEVELOPMENT,
@@ -47,6 +50,9 @@ from agentmem_store.repositories import agents, blocks, embeddings, memories, me
 from agentmem_store.repositories.changing import Edit
 from agentmem_store.scope import Root, Scope
 from agentmem_store.telemetry import QueryStats
+
+if TYPE_CHECKING:
+    from agentmem_store import analysis
 
 __all__ = [
     "DEFAULT",
@@ -111,3 +117,11 @@ __all__ = [
     "tools",
     "users",
 ]
+
+if not TYPE_CHECKING:  # to a type checker it would be a module that has any name
+
+    def __getattr__(name: str) -> Any:
+        """Import `analysis` when it is first asked for: few processes do, and it is a quarter of the package."""
+        if name != "analysis":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module("agentmem_store.analysis")

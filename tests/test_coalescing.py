@@ -446,3 +446,18 @@ async def test_together_is_as_one_after_another(tenant: Scope, calls: list[Call]
     at_once = await asyncio.gather(*(run(tenant, together[call[0]].id, call) for call in calls))
     in_turn = [await run(tenant, apart[call[0]].id, call) for call in calls]
     assert shape(at_once) == shape(in_turn)
+
+
+@pytest.mark.own_sessions
+async def test_nothing_is_kept_of_calls_that_are_over(db: Database, tenant: Scope) -> None:
+    made = await some_agents(tenant, 5)
+    async with no_connection_free(db):
+        tasks = [asyncio.create_task(agents.get(tenant, agent.id)) for agent in made]
+        await until_queued(db, 2)
+        assert tenant.coalescer is not None
+        assert len(tenant.coalescer.gatherings) == 1
+        for task in tasks[1:]:
+            task.cancel()
+    await outcomes(*tasks)
+    await agents.get(tenant, made[0].id)
+    assert not tenant.coalescer.gatherings

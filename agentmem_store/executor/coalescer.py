@@ -111,12 +111,15 @@ class Coalescer:
     Args:
         executor: runs them.
         pool: lends the connections.
+
+    Attributes:
+        gatherings: calls under way, by what they share.
     """
 
     def __init__(self, executor: PoolExecutor, pool: PoolManager) -> None:
         self._executor = executor
         self._pool = pool
-        self._gatherings: dict[Hashable, _Gathering[Any, Any]] = {}
+        self.gatherings: dict[Hashable, _Gathering[Any, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, kind: Kind[Item, Result], item: Item) -> Result:
@@ -127,18 +130,11 @@ class Coalescer:
             AgentMemError: what the item would have raised alone; of a statement that failed as a whole, each caller
                 gets an error of his own.
         """
-        gathering = self._gatherings.get(kind.key)
+        gathering: _Gathering[Item, Result] | None = self.gatherings.get(kind.key)
         if gathering is None:
-            gathering = self._gatherings[kind.key] = _Gathering(kind, self._executor, self._start)
-        try:
-            return await self._join(gathering, kind, item)
-        finally:
-            if gathering.is_idle and self._gatherings.get(kind.key) is gathering:
-                del self._gatherings[kind.key]
-
-    async def _join(self, gathering: _Gathering[Item, Result], kind: Kind[Item, Result], item: Item) -> Result:
-        if gathering.is_idle:
-            return await gathering.by_itself(kind, item)
+            leave = partial(self.gatherings.pop, kind.key)
+            gathering = self.gatherings[kind.key] = _Gathering(kind, self._executor, self._start, leave)
+            return await gathering.by_itself(item)
         if self._pool.admits(gathering.waiting, asyncio.current_task()):
             return await gathering.join(item)
         return await kind.alone(item)
@@ -151,36 +147,36 @@ class Coalescer:
 
 
 class _Gathering(Generic[Item, Result]):
-    """The calls of one kind and tenant: who waits, and who is under way."""
+    """The calls of one kind and tenant: who waits, and who is under way. It is there while somebody is."""
 
     def __init__(
-        self, kind: Kind[Item, Result], executor: PoolExecutor, start: Callable[[Callable[[], Any]], None]
+        self,
+        kind: Kind[Item, Result],
+        executor: PoolExecutor,
+        start: Callable[[Callable[[], Any]], None],
+        leave: Callable[[], Any],
     ) -> None:
         self._kind = kind
         self._executor = executor
         self._start = start
+        self._leave = leave
         self._ready: list[_Call[Item, Result]] = []
         self._lanes: set[Hashable] = set()  # under way
         self._flights = 0
         self._is_boarding = False
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nobody waits and nothing is under way."""
-        return not self._flights and not self._ready
-
-    @property
     def waiting(self) -> int:
         """How many calls wait for a connection."""
         return len(self._ready)
 
-    async def by_itself(self, kind: Kind[Item, Result], item: Item) -> Result:
+    async def by_itself(self, item: Item) -> Result:
         """Run one item in the task of its caller."""
-        lane = kind.lane(item)
+        lane = self._kind.lane(item)
         self._flights += 1
         self._lanes.add(lane)
         try:
-            return await kind.alone(item)
+            return await self._kind.alone(item)
         finally:
             self._land([lane])
 
@@ -188,12 +184,12 @@ class _Gathering(Generic[Item, Result]):
         """Run one item with those that wait."""
         call: _Call[Item, Result] = _Call(item, self._kind.lane(item), asyncio.get_running_loop().create_future())
         self._ready.append(call)
-        self._board()
+        self._board([call])
         return await call.future
 
-    def _board(self) -> None:
-        """See to it that somebody waits for a connection, if there is a call that could use one."""
-        if not self._is_boarding and any(self._may_go(call) for call in self._ready):
+    def _board(self, calls: Iterable[_Call[Item, Result]]) -> None:
+        """See to it that somebody waits for a connection, if one of the calls could use it."""
+        if not self._is_boarding and any(map(self._may_go, calls)):
             self._is_boarding = True
             self._flights += 1
             self._start(self._fly)
@@ -242,7 +238,7 @@ class _Gathering(Generic[Item, Result]):
         self._ready = left
         self._lanes.update(call.lane for call in taken)
         self._is_boarding = False
-        self._board()  # for those who had to stay
+        self._board(left)
 
     def _deliver(self, calls: list[_Call[Item, Result]], records: Sequence[Any]) -> list[_Call[Item, Result]]:
         """Give each caller his answer; return those that the statement left out."""
@@ -281,7 +277,9 @@ class _Gathering(Generic[Item, Result]):
     def _land(self, lanes: Iterable[Hashable]) -> None:
         self._lanes.difference_update(lanes)
         self._flights -= 1
-        self._board()
+        self._board(self._ready)
+        if not self._flights:  # who is still among the ready was cancelled
+            self._leave()
 
 
 def _is_of_a_row(error: errors.AgentMemError) -> bool:

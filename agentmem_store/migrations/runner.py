@@ -27,7 +27,8 @@ __all__ = ["PATIENCE", "SETTLE", "apply", "begin", "connection", "kindly", "lock
 Result = TypeVar("Result")
 
 # How often a file that waited too long for a table's lock, or met a deadlock, is begun again.
-PATIENCE: Final = RetryConfig(retries=9, base_ms=500, max_ms=30_000, factor=2.0, deadline_s=600)
+# Constructed, not checked: importing this would build the validator.
+PATIENCE: Final = RetryConfig.model_construct(retries=9, base_ms=500, max_ms=30_000, factor=2.0, deadline_s=600)
 _BUSY: Final = {"55P03", "40P01"}
 # Not `errors.DRIVER_ERRORS`: no values are sent here, and a ValueError is a caller's own, raised by what it had called.
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)

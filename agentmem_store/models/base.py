@@ -61,6 +61,8 @@ class Refusal(pydantic.BaseModel):
         taken: the unique index in which another row has its name; with neither, the id is stored with other content.
     """
 
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
+
     place: int
     missing: str | None
     taken: str | None = None

@@ -16,6 +16,8 @@ class Linking(pydantic.BaseModel):
         agent_found: whether the agent is visible.
     """
 
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
+
     linked: int
     missing: int | None
     agent_found: bool

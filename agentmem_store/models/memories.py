@@ -179,6 +179,8 @@ class MemoryHit(pydantic.BaseModel):
 
 
 class _BesideMemory(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
+
     memory: Memory
 
     @pydantic.model_validator(mode="before")
@@ -221,6 +223,8 @@ class CopyDefaults(pydantic.BaseModel):
         language: the organization's.
         now: the time of the transaction.
     """
+
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     language: str
     now: datetime

@@ -185,6 +185,8 @@ class RankedMessage(pydantic.BaseModel):
     With an embedding also what its own is the sum of; NULL where it has none of its own.
     """
 
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
+
     message: Message
     score: float
     own: float
@@ -209,6 +211,8 @@ class RankedMessage(pydantic.BaseModel):
 
 class SurroundingTurns(pydantic.BaseModel):
     """The messages before and after one, oldest first."""
+
+    model_config = pydantic.ConfigDict(frozen=True, defer_build=True)
 
     id: UUID
     before: Annotated[list[Message], BeforeValidator(pydantic_core.from_json)]

@@ -29,10 +29,11 @@ __all__ = ["search"]
 # Of the best: with more of them no result changed (measured). Behind a filter all count, as few may be left.
 _WITH_NEIGHBOURS: Final = 200
 _SURROUNDING: Final = 10
-_EVERYTHING: Final = MessageFilter()
-_NEIGHBOURS: Final = Neighbours()
+# Constructed, not checked: importing this would build the validators.
+_EVERYTHING: Final = MessageFilter.model_construct()
+_NEIGHBOURS: Final = Neighbours.model_construct()
 # A vector knows more of what surrounds a subject than words do, so less is taken from beside (measured).
-_HYBRID_NEIGHBOURS: Final = Neighbours(after=0.3, before=0.2)
+_HYBRID_NEIGHBOURS: Final = Neighbours.model_construct(after=0.3, before=0.2)
 
 
 async def search(

@@ -16,7 +16,7 @@ __all__ = ["Sought", "check_sought"]
 
 # How many of the best by words, and of the nearest, are compared. With 400 what is found changed little (measured).
 _COMPARED: Final = 200
-_FUSION: Final = Fusion()
+_FUSION: Final = Fusion.model_construct()  # not checked: importing this would build the validator
 
 
 class Sought(NamedTuple):

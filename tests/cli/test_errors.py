@@ -20,6 +20,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from agentmem_store import embedded
+from agentmem_store.connect import Connection
 from agentmem_store.database import Database
 from tests.cli import fill, invoke, run, start
 from tests.servers import admin
@@ -150,16 +151,34 @@ def test_a_defect_of_our_own_is_not_taken_for_a_missing_extra() -> None:
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'agentmem.messages'::regclass"
 
 
+@pytest.fixture
+def heeded_sigint() -> Iterator[None]:
+    """Processes started here heed Ctrl-C, also where a script's background job, which a shell has ignore it, tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+async def until_it_waits(process: subprocess.Popen[str], connection: Connection) -> None:
+    """Return when somebody waits for the table of messages; fail with the process's words when it has ended."""
+    with anyio.fail_after(30):
+        while not await connection.fetchval(WAITING):
+            assert process.poll() is None, process.communicate()
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("heeded_sigint")
 async def test_ctrl_c_ends_an_import_with_130_and_leaves_nothing(db: Database, dsn: str, tmp_path: Path) -> None:
     file = fill(tmp_path / "chat.jsonl", *[str(number) for number in range(100)])
     async with db.connection() as connection:
         await connection.execute("BEGIN; LOCK TABLE agentmem.messages")
         with start("--dsn", dsn, "import", file, "--org", "o", "--agent", "a") as process:
-            with anyio.fail_after(30):
-                while not await connection.fetchval(WAITING):
-                    await anyio.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            out, err = await anyio.to_thread.run_sync(partial(process.communicate, timeout=30))
+            try:
+                await until_it_waits(process, connection)
+                process.send_signal(signal.SIGINT)
+                out, err = await anyio.to_thread.run_sync(partial(process.communicate, timeout=30))
+            finally:
+                process.kill()  # what a failure leaves would wait for our lock
         assert (process.returncode, out, err) == (130, "", "")
         await connection.execute("ROLLBACK")
         assert await connection.fetchval("SELECT count(*) FROM agentmem.organizations") == 0
