@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from agentmem_store.config import default_dsn
-from bench import compare, page, report, sizes, tables
+from bench import compare, loops, page, pictures, report, sizes, tables
 from bench.questions import QUESTIONS, asks
 from bench.running import run
 from bench.targets import judge
@@ -32,8 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [name for name in options.names if name not in QUESTIONS]
     if unknown:
         _parser().error(f"no such question: {', '.join(unknown)}; there are {', '.join(QUESTIONS)}, retrieval")
-    factory = _uvloop() if options.loop == "uvloop" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loops.factory(options.loop)) as runner:
         return runner.run(_main(options))
 
 
@@ -51,17 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="questions to ask; by default all")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write what was found")
     parser.add_argument("--html", type=Path, metavar="OUT", help="write a page with plots, self-contained")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots of the documentation, as SVG files")
     parser.add_argument("--compare", type=Path, metavar="OLD", help="show what moved since the run in this JSON")
     parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing: take what an earlier run found")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop")
     return parser
-
-
-def _uvloop() -> type[asyncio.AbstractEventLoop]:
-    import uvloop
-
-    loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
-    return loop
 
 
 async def _main(options: argparse.Namespace) -> int:
@@ -101,3 +94,5 @@ async def _write(found: report.Report, old: report.Report | None, options: argpa
     if options.html:
         drawn = await asyncio.to_thread(page.render, found, old)
         await asyncio.to_thread(options.html.write_text, drawn, "utf-8")
+    if options.plots:
+        await asyncio.to_thread(pictures.write, found, options.plots)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.seed import World
     from bench.sizes import Size
 
-__all__ = ["Ground", "Place", "Skipped", "opened"]
+__all__ = ["Ground", "Place", "Skipped", "opened", "pool_config"]
 
 _PREFIX: Final = "agentmem_bench_"
 
@@ -68,9 +68,8 @@ class Ground:
 
     @property
     def config(self) -> PoolConfig:
-        """Our pool: as many connections as each peer has, nobody refused, and the slow log armed but silent."""
-        count = self.size.connections
-        return _quiet(PRODUCTION.with_(min_size=count, max_size=count, acquire_timeout_s=60, max_waiting=100_000))
+        """The settings of our pool; see `pool_config`."""
+        return pool_config(self.size)
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[Place]:
@@ -87,6 +86,12 @@ class Ground:
         """Open peers by their names on one copy of the filled database."""
         async with self.place() as place, AsyncExitStack() as stack:
             yield {name: await stack.enter_async_context(peers.opened(name, place, self.config)) for name in names}
+
+
+def pool_config(size: Size) -> PoolConfig:
+    """Return our pool's settings: as many connections as each peer, nobody refused, the slow log armed but silent."""
+    count = size.connections
+    return _quiet(PRODUCTION.with_(min_size=count, max_size=count, acquire_timeout_s=60, max_waiting=100_000))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from bench import compare, figures
-from bench.plots import plot
+from bench.plots import plots
 from bench.tables import between, duration, outcome, quantity, times
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def _moves(old: Report, new: Report) -> Iterable[str]:
 def _answer(answer: Answer) -> Iterable[str]:
     yield f'<h2 id="{_text(answer.question)}">{_text(answer.question)}</h2>'
     yield f"<p>{_text(answer.asks)}</p>"
-    if drawn := plot(answer):
-        yield f"<figure>{drawn}</figure>"
+    yield from (f"<figure>{drawn}</figure>" for drawn in plots(answer))
     for case in answer.cases:
         yield _case(case)
     if answer.skipped:

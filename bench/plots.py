@@ -13,13 +13,13 @@ from bench import figures
 from bench.tables import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
     from bench.report import Answer, Case
 
-__all__ = ["plot"]
+__all__ = ["bars", "colour_of", "drawn", "element", "lines", "plots"]
 
 _WIDTH: Final = 5.0  # inches of 72 units: little more than a phone is wide, so that letters stay readable there
 _BAR: Final = 0.28
@@ -29,7 +29,8 @@ _COLOURS: Final = {
     "ours": "#3b82f6", "coalesced": "#10b981", "raw": "#a855f7", "idiom": "#f59e0b", "ORM": "#ef4444",
     "psycopg": "#84807a", "LangGraph": "#06b6d4",
 }  # fmt: skip
-_OTHERS: Final = tuple(_COLOURS.values())
+# Of one contender in several sizes.
+_OTHERS: Final = ("#93c5fd", "#60a5fa", "#3b82f6", "#2563eb")
 _STYLE: Final[Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "bench", "font.family": "sans-serif", "font.size": 11,
     "text.color": _TEXT, "axes.labelcolor": _TEXT, "axes.edgecolor": _TEXT, "xtick.color": _TEXT, "ytick.color": _TEXT,
@@ -37,18 +38,23 @@ _STYLE: Final[Any] = {
 }  # fmt: skip
 
 
-def plot(answer: Answer) -> str | None:
-    """Return a plot of an answer as an SVG element: lines where it has several sizes, else bars; None without times."""
-    cases = [case for case in answer.cases if case.rounds(0, "time")]
-    if not cases:
-        return None
+def plots(answer: Answer) -> list[str]:
+    """Return the plots of an answer as SVG elements: lines for what has several sizes, bars for other times."""
+    timed = [case for case in answer.cases if case.rounds(0, "time")]
+    sized = [case for case in timed if case.at is not None]
+    several = sized if len(sized) > 1 else []
+    kinds = ((lines, several), (bars, [case for case in timed if case not in several]))
+    return [element(drawn(how, cases), f"Plot: {answer.asks}") for how, cases in kinds if cases]
+
+
+def drawn(how: Callable[[Sequence[Case]], Figure], cases: Sequence[Case]) -> Figure:
+    """Return what a function draws of some cases, in the style of the page."""
     with mpl.rc_context(_STYLE):
-        sized = len({case.at for case in cases}) > 1
-        figure = _lines(cases) if sized else _bars(cases)
-        return _svg(figure, f"Plot: {answer.asks}")
+        return how(cases)
 
 
-def _bars(cases: Sequence[Case]) -> Figure:
+def bars(cases: Sequence[Case]) -> Figure:
+    """Draw the time of each contender, below one another; an axis for each case."""
     heights = [len(case.contenders) for case in cases]
     figure = Figure(figsize=(_WIDTH, sum(heights) * _BAR + len(cases) * 0.75), layout="constrained")
     grid: list[list[Axes]] = figure.subplots(len(cases), 1, squeeze=False, height_ratios=heights).tolist()
@@ -63,7 +69,7 @@ def _bars_of(case: Case, axes: Axes) -> None:
     ends = [[at.value - at.low for at in found], [at.high - at.value for at in found]]
     axes.barh(
         names, [at.value for at in found], xerr=ends, height=0.7, ecolor=_TEXT, error_kw={"linewidth": 0.8},
-        color=[_colour(name, place) for place, name in enumerate(names)],
+        color=[colour_of(name, place) for place, name in enumerate(names)],
     )  # fmt: skip
     for place, at in enumerate(found):
         axes.annotate(duration(at.value), (at.high, place), xytext=(4, 0), textcoords="offset points", va="center")
@@ -75,11 +81,12 @@ def _bars_of(case: Case, axes: Axes) -> None:
     axes.tick_params(left=False)
 
 
-def _lines(cases: Sequence[Case]) -> Figure:
+def lines(cases: Sequence[Case]) -> Figure:
+    """Draw how the times of the contenders grow with the sizes of the cases."""
     figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
     for place, contender in enumerate(cases[0].contenders):
-        name, colour = contender.name, _colour(contender.name, place)
+        name, colour = contender.name, colour_of(contender.name, place)
         known = [(case.at, rounds) for case in cases if (rounds := case.rounds(name, "time"))]
         found = [figures.median(rounds) for _, rounds in known]
         sizes = [at or 0.0 for at, _ in known]
@@ -97,13 +104,16 @@ def _lines(cases: Sequence[Case]) -> Figure:
     return figure
 
 
-def _colour(name: str, place: int) -> str:
-    return _COLOURS.get(name) or _OTHERS[place % len(_OTHERS)]
+def colour_of(name: str, place: int = 0) -> str:
+    """Return the colour of a contender, always the same one for those that take part in many cases."""
+    return _COLOURS.get(name.partition(",")[0]) or _OTHERS[place % len(_OTHERS)]
 
 
-def _svg(figure: Figure, label: str) -> str:
+def element(figure: Figure, label: str) -> str:
+    """Return a figure as an SVG element without a size of its own, with a name for those who cannot see it."""
     written = io.StringIO()
-    figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with mpl.rc_context(_STYLE):
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :].replace(_TEXT, "currentColor")
     # Names of groups, to which nothing refers: several plots in one page would share them.

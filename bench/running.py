@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
+    from rich.progress import TaskID
 
     from bench.case import Case
     from bench.ground import Ground
@@ -42,13 +43,14 @@ async def run(
     """
     began = datetime.now(UTC)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # By itself it would be drawn ten times in a second, by a thread that takes the time from what is measured.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         overall = progress.add_task("filling a database", total=len(names))
         async with ground.opened(dsn, size) as filled:
             environment = await stamp(filled.server, size)
             answers: list[report.Answer] = []
             for name in names:
-                progress.update(overall, description=name)
+                progress.update(overall, description=name, refresh=True)
                 answers.append(await ask(name, filled, progress))
                 on_answer(answers[-1])
                 progress.advance(overall)
@@ -77,7 +79,12 @@ async def ask(name: str, filled: Ground, progress: Progress | None = None) -> re
 async def _measure(case: Case, rounds: int, progress: Progress | None) -> report.Case:
     progress = progress or Progress(disable=True)
     task = progress.add_task(f"  {case.name}", total=(rounds + 1) * len(case.contenders))
-    found = await interleave(case.contenders, rounds=rounds, on_round=partial(progress.advance, task))
+    found = await interleave(case.contenders, rounds=rounds, on_round=partial(_advance, progress, task))
     progress.remove_task(task)
     contenders = [report.Contender(name=name, rounds=figures) for name, figures in found.items()]
     return report.Case(name=case.name, at=case.at, contenders=contenders)
+
+
+def _advance(progress: Progress, task: TaskID) -> None:
+    progress.advance(task)
+    progress.refresh()

@@ -39,8 +39,10 @@ class LangGraph:
 
     async def fill(self) -> None:
         """Store the agents, and as many memories of the first as a page holds."""
-        for n, agent_id in enumerate(self._world.agent_ids):
-            await self._store.aput(self._agents, str(agent_id), {"name": f"agent {n}", "metadata": {}})
+        agents = enumerate(self._world.agent_ids)
+        await self.store(
+            [PutOp(self._agents, str(agent), {"name": f"agent {n}", "metadata": {}}) for n, agent in agents]
+        )
         await self._store.abatch(self.make(RECENT))
 
     async def get(self, n: int) -> Item | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-import asyncpg
 from uuid_utils.compat import uuid7
 
 from agentmem_store import Database
+from agentmem_store.connect import connect
 from bench import seed
 from bench.peers import plain
 from bench.peers.ours import TOUCHED, Ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+
+    import asyncpg
 
     from agentmem_store import PoolConfig
     from bench.ground import Place
@@ -145,14 +147,11 @@ class Raw:
 
 @asynccontextmanager
 async def opened(place: Place, config: PoolConfig) -> AsyncGenerator[Raw]:
-    """Hold one connection with the session settings that ours have."""
-    connection = await asyncpg.connect(place.dsn)
+    """Hold one connection with the settings of ours: those of the session, and that long statements stay prepared."""
+    connection = await connect(place.dsn)
     try:
         raw, recorder = Raw(connection, place.world), Recorder(connection)
         async with Database(place.dsn, config) as db:
-            async with db.connection() as lent:
-                mode = await lent.fetchval("SHOW plan_cache_mode")
-            await connection.execute("SELECT set_config('plan_cache_mode', $1, false)", mode)
             scope = db.tenant(place.world.organization_id).on(cast("asyncpg.Connection[Any]", recorder))
             await raw.learn(Ours(scope, place.world), recorder)
         yield raw

@@ -18,6 +18,7 @@ from bench.questions import (
     growth,
     hybrid,
     imports,
+    loops,
     observer,
     search,
     singles,
@@ -50,6 +51,7 @@ QUESTIONS: Final[dict[str, Question]] = {
     "growth": growth.growth,
     "tenants": tenants.tenants,
     "arrivals": arrivals.arrivals,
+    "loop": loops.loop,
     "ceiling": ceiling.ceiling,
     "imports": imports.imports,
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.case import Case
 from bench.timing import batches
+from bench.vectors import bulk_of_vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -22,3 +23,5 @@ async def bulk(ground: Ground) -> AsyncGenerator[Case]:
             able = {name: peer for name, peer in peers.items() if size <= getattr(peer, "most", size)}
             works = {name: batches(size, peer.make, peer.store) for name, peer in able.items()}
             yield Case(f"batches of {size:,}, each memory", works, at=size)
+    async for case in bulk_of_vectors(ground):
+        yield case

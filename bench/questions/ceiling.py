@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from agentmem_store.statements.agents import GET
 from bench.case import Case
 from bench.ground import Skipped
+from bench.peers import opened
+from bench.timing import in_streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -23,7 +25,7 @@ __all__ = ["ceiling", "find_pgbench"]
 
 
 async def ceiling(ground: Ground) -> AsyncGenerator[Case]:
-    """How many gets an agent by its id can the server answer, asked by pgbench, which is written in C?"""
+    """How far from what the server gives, as pgbench asks it in C, is getting an agent: one at a time, and many?"""
     program = find_pgbench()
     if program is None:
         raise Skipped("pgbench is neither on the PATH nor in the embedded extra's wheel")
@@ -31,12 +33,14 @@ async def ceiling(ground: Ground) -> AsyncGenerator[Case]:
         script = Path(folder) / "get.sql"
         text = GET.text.replace("$1", ":org").replace("$2", ":agent")
         await asyncio.to_thread(script.write_text, text + ";\n", "utf-8")
-        async with ground.place() as place:
-            one, many = (
-                _asking(program, script, place, clients, ground.size.operations * 20)
-                for clients in (1, ground.size.connections)
-            )
-            yield Case("get an agent, pgbench", {"1 client": one, f"{ground.size.connections} clients": many})
+        async with ground.place() as place, opened("ours", place, ground.config) as ours:
+            for clients in (1, ground.size.connections):
+                each = max(1, ground.size.operations // clients)
+                works = {
+                    "ours": in_streams(clients, each, ours.get),
+                    "pgbench": _asking(program, script, place, clients, ground.size.operations * 10),
+                }
+                yield Case(f"get an agent, {clients} at a time", works)
 
 
 def find_pgbench() -> str | None:

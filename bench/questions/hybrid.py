@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from agentmem_store import memories, migrations
+from agentmem_store import memories
 from agentmem_store.repositories import embeddings
 from agentmem_store.search import refresh
 from bench import seed
 from bench.case import Case
-from bench.ground import Skipped
 from bench.peers.ours import FOUND
 from bench.timing import one_after_another
+from bench.vectors import DIMENSION, directions, with_vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -22,11 +20,8 @@ if TYPE_CHECKING:
     from bench.ground import Ground, Place
     from bench.timing import Operation
 
-    Vectors = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-
 __all__ = ["hybrid"]
 
-_DIMENSION: Final = 384
 _MODEL: Final = "bench"
 _INDEXED: Final = 10_000  # rows from which on an index serves
 _BATCH: Final = 1_000
@@ -48,31 +43,24 @@ async def hybrid(ground: Ground) -> AsyncGenerator[Case]:
 async def _embed(place: Place, scope: Scope, more: int) -> None:
     """Bring an agent's memories to a size, each with an embedding, and leave the tables as they are after a while."""
     agent_id = place.world.agent(0)
+    await with_vectors(place)
     async with place.connection() as connection:
-        if not await connection.fetchval("SELECT true FROM pg_available_extensions WHERE name = 'vector'"):
-            raise Skipped("pgvector is not installed on this server")
-        await migrations.up(place.dsn, tracks=("core", "vector"))
         await seed.add_memories(scope, agent_id, more)
         rows = await connection.fetch("SELECT id FROM agentmem.memories WHERE agent_id = $1", agent_id)
         for start in range(0, len(rows), _BATCH):
             ids = [row["id"] for row in rows[start : start + _BATCH]]
-            await embeddings.store(scope, "memories", ids, _vectors(start, len(ids)), model=_MODEL)
+            await embeddings.store(scope, "memories", ids, directions(start, len(ids)), model=_MODEL)
         if len(rows) >= _INDEXED:
             # The graph has to fit, else its build takes many times as long.
             name = await connection.fetchval("SELECT current_database()")
             await connection.execute(f"ALTER DATABASE \"{name}\" SET maintenance_work_mem = '512MB'")
-            await embeddings.create_index(place.dsn, "memories", _DIMENSION)
+            await embeddings.create_index(place.dsn, "memories", DIMENSION)
         await connection.execute("VACUUM (ANALYZE)")
     await refresh(scope, agent_id)
 
 
-def _vectors(seed_of_batch: int, count: int) -> Vectors:
-    """Return random directions, always the same ones for a seed."""
-    return np.random.default_rng(seed_of_batch).standard_normal((count, _DIMENSION)).astype(np.float32)
-
-
 def _finding(scope: Scope, place: Place, *, by_vector: bool) -> Operation:
-    asked = _vectors(1, 100)
+    asked = directions(1, 100)
 
     async def find(n: int) -> list[MemoryHit]:
         vector = {"embedding": asked[n % len(asked)], "model": _MODEL} if by_vector else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import async_playwright
 
-from bench import page
+from bench import page, pictures
 from bench.report import Report
 
 if TYPE_CHECKING:
@@ -77,3 +77,26 @@ async def test_plots_take_the_colours_of_a_dark_page(browser: Any, address: str)
         }""")
         assert colours[scheme][1] == colours[scheme][2]
     assert all(light != dark for light, dark in zip(colours["light"], colours["dark"], strict=True))
+
+
+async def test_a_plot_of_the_documentation_has_a_ground_of_its_own(
+    browser: Any, some_report: Report, tmp_path: Path
+) -> None:
+    pictures.write(some_report, tmp_path)
+    corners = []
+    for scheme in ("light", "dark"):
+        opened = await browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        await opened.goto((tmp_path / "single.svg").as_uri())
+        style = "getComputedStyle(document.documentElement)"
+        corners.append(await opened.evaluate(f"[{style}.backgroundColor, {style}.color]"))
+    (light, dark), (on_light, on_dark) = zip(*corners, strict=True)
+    assert len({light, dark, on_light, on_dark}) == 4
+
+
+async def test_a_plot_of_the_documentation_fits_a_phone(browser: Any, some_report: Report, tmp_path: Path) -> None:
+    pictures.write(some_report, tmp_path)
+    (tmp_path / "doc.html").write_text('<img src="single.svg" style="max-width: 100%">', "utf-8")
+    opened = await browser.new_page(viewport={"width": 390, "height": 844})
+    await opened.goto((tmp_path / "doc.html").as_uri())
+    assert await opened.evaluate("document.images[0].naturalWidth") == 540
+    assert await opened.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
 from bench import report, sizes, tables
+from bench.case import Case
 from bench.cli import main
+from bench.questions import QUESTIONS
 from bench.report import Report
 from bench.running import run
 from tests.bench.conftest import answered
+
+if TYPE_CHECKING:
+    from bench.ground import Ground
 
 
 @pytest.fixture
@@ -37,6 +44,27 @@ async def test_a_run_asks_stamps_and_judges(server: str) -> None:
         "asyncpg",
         "sqlalchemy",
     } <= (set(found.environment))
+
+
+async def test_the_bar_is_drawn_between_rounds_and_by_no_thread(server: str, monkeypatch) -> None:
+    drawn = io.StringIO()
+    threads: set[str] = set()
+    seen: list[str] = []
+
+    async def watching(ground: Ground):
+        async def work() -> dict[str, float]:
+            threads.update(type(each).__name__ for each in threading.enumerate())
+            seen.append(drawn.getvalue())
+            return {"time": 1.0}
+
+        yield Case("watched", {"ours": work})
+
+    monkeypatch.setitem(QUESTIONS, "watch", watching)
+    watching.__doc__ = "What runs beside a round?"
+    await run(["watch"], server, sizes.TINY, Console(file=drawn, force_terminal=True), lambda _: None)
+    assert "_RefreshThread" not in threads  # rich's
+    assert "watched" in seen[0]
+    assert len(set(seen)) == len(seen) == sizes.TINY.rounds + 1
 
 
 def test_an_earlier_run_is_shown_again(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

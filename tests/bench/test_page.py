@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 from bench import page
-from bench.plots import plot
+from bench.plots import plots
 from bench.report import Report
 
 VOID = {"meta", "br", "path"}
@@ -76,8 +76,7 @@ def test_a_comparison_says_what_moved_or_that_nothing_did(some_report: Report) -
 
 def test_a_plot_is_an_image_with_a_name_in_the_colours_of_the_page(some_report: Report) -> None:
     for answer in some_report.answers[:2]:
-        drawn = plot(answer)
-        assert drawn is not None
+        (drawn,) = plots(answer)
         svg = ET.fromstring(drawn)
         assert svg.get("role") == "img"
         assert svg.get("aria-label") == f"Plot: {answer.asks}"
@@ -95,4 +94,12 @@ def test_plots_of_one_page_do_not_share_ids(some_report: Report) -> None:
 
 
 def test_counts_and_failures_have_no_plot(some_report: Report) -> None:
-    assert [plot(answer) for answer in some_report.answers[2:]] == [None, None, None]
+    assert [plots(answer) for answer in some_report.answers[2:]] == [[], [], []]
+
+
+def test_what_has_no_size_is_drawn_beside_what_has_several(some_report: Report) -> None:
+    bulk = some_report.answers[1]
+    more = bulk.model_copy(update={"cases": [*bulk.cases, *some_report.answers[0].cases]})
+    sized, plain = plots(more)
+    assert "get an agent" in plain
+    assert "get an agent" not in sized

@@ -49,6 +49,46 @@ async def test_every_peer_takes_part(filled: Ground) -> None:
     assert {contender.name for contender in answer.cases[0].contenders} == set(NAMES)
 
 
+async def test_a_context_is_one_statement(filled: Ground) -> None:
+    answer = await ask("context", filled)
+    assert answer.cases[-1].rounds("ours", "count") == [1] * filled.size.rounds
+
+
+async def test_raw_has_the_session_of_ours(filled: Ground) -> None:
+    """Who it is apart, there is no setting in which the limit differs from what it is the limit of."""
+    settings = "SELECT name, setting FROM pg_settings WHERE source = 'client' AND name <> 'application_name'"
+    async with filled.place() as place, place.open(filled.config) as db, opened("raw", place, filled.config) as raw:
+        async with db.connection() as ours:
+            expected = await ours.fetch(settings)
+        assert await raw._connection.fetch(settings) == expected
+        assert {"plan_cache_mode", "jit"} <= {row["name"] for row in expected}
+
+
+DURABLE = """
+CREATE TABLE public.seen (synchronous_commit text);
+CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));
+    RETURN NEW;
+END $$;
+CREATE TRIGGER see BEFORE INSERT ON agentmem.messages FOR EACH ROW EXECUTE FUNCTION public.see();
+"""
+
+
+async def test_what_each_peer_writes_is_as_durable_as_the_server_has_it(filled: Ground) -> None:
+    async with filled.place() as place, place.connection() as connection:
+        await connection.execute(DURABLE)
+        for name in NAMES:
+            async with opened(name, place, filled.config) as peer:
+                if name == "LangGraph":
+                    trigger = "CREATE TRIGGER see BEFORE INSERT ON store FOR EACH ROW EXECUTE FUNCTION public.see()"
+                    await connection.execute(trigger)
+                await connection.execute("TRUNCATE public.seen")
+                await peer.append(0)
+            seen = [row[0] for row in await connection.fetch("SELECT synchronous_commit FROM public.seen")]
+            assert (name, seen) == (name, [await connection.fetchval("SHOW synchronous_commit")])
+
+
 async def test_peers_return_the_same_rows(filled: Ground) -> None:
     names = ("ours", "raw", "idiom", "ORM", "psycopg")
     async with filled.peers(*names) as peers:

@@ -58,6 +58,37 @@ def test_a_matrix_is_a_vector_in_each_row() -> None:
     assert [vector.tolist() for vector in check_vectors(matrix, DIMENSIONS)] == matrix.tolist()
 
 
+@settings(deadline=None, max_examples=50)
+@given(numbers=NUMBERS, kind=st.sampled_from(["f2", "f4", "f8", ">f4"]), listed=st.booleans())
+def test_rows_taken_together_are_what_they_are_one_by_one(numbers: list[float], kind: str, listed: bool) -> None:
+    matrix = (np.array([numbers, numbers[::-1], numbers]) / 1e3).astype(kind)
+    expected = [check_vector(list(row), DIMENSIONS) for row in matrix.tolist()]
+    assert check_vectors(list(matrix) if listed else matrix, DIMENSIONS) == expected
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_a_row_among_many_that_cannot_be_stored_is_named(value: float, kind: str) -> None:
+    matrix = np.ones((9, 384), kind)
+    matrix[4, 7] = value
+    matrix[6] = 0
+    for form in (matrix, list(matrix)):
+        with pytest.raises(ValidationError) as caught:
+            check_vectors(form, DIMENSIONS)
+        assert [problem.item for problem in caught.value.problems] == [4, 6]
+
+
+def test_what_is_masked_is_not_stored() -> None:
+    matrix = np.ma.masked_equal(np.eye(2, 384) + 1, 2)
+    with pytest.raises(ValidationError, match="numbers"):
+        check_vectors(matrix, DIMENSIONS)
+
+
+@pytest.mark.parametrize("empty", [[], (), np.empty((0, 384))])
+def test_no_vectors_are_no_error(empty: Any) -> None:
+    assert check_vectors(empty, DIMENSIONS) == []
+
+
 def filled(value: Any, number: int = 384) -> list[Any]:
     return [1.0] * (number - 1) + [value]
 
