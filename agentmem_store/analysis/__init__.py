@@ -10,6 +10,7 @@ from agentmem_store.analysis.findings import Finding, findings
 from agentmem_store.analysis.report import report
 from agentmem_store.analysis.rules import RULES, Facts, Rule
 from agentmem_store.analysis.statistics import Capabilities, QueryLine, Statistics, statistics
+from agentmem_store.analysis.tables import tables
 from agentmem_store.models.plans import Node, Plan, SlowPlan
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "of_daily_use",
     "report",
     "statistics",
+    "tables",
 ]

@@ -10,6 +10,7 @@ from agentmem_store.analysis.missing import missing_indexes, plans_of
 from agentmem_store.analysis.rules import RULES, Facts
 from agentmem_store.analysis.rules.indexes import serves
 from agentmem_store.analysis.rules.lookups import MISSING_INDEX
+from agentmem_store.analysis.tables import SCHEMA
 from agentmem_store.statements import analysis as statements
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["advise", "facts_of"]
 
-SCHEMA: Final = "agentmem"
 _OFTEN: Final = 1_000
 
 
@@ -57,8 +57,10 @@ async def advise(
     """
     chosen = _watched(db) if queries is None else {query.name: query for query in queries}
     async with undone(executor_of(db), timeout_s) as executor:
-        facts = await facts_of(executor, chosen, schema, db.pool.config.max_size)
-    found = {(each.ddl or each.rule, each.subject): each for rule in rules for each in rule.find(facts)}
+        facts = await facts_of(executor, chosen, schema, db.pool.config.max_size * db.pool.config.processes)
+    found: dict[tuple[str, str], Advice] = {}
+    for each in (advice for rule in rules for advice in rule.find(facts)):
+        found.setdefault((each.ddl or each.rule, each.subject), each)  # the first rule has the better reason
     return sorted(found.values(), key=lambda each: each.rank)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agentmem_store.models.analysis import quoted
+from agentmem_store.models.analysis import quoted, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -138,12 +138,9 @@ def existing(index: IndexFacts) -> Candidate | None:
     """Return an index that exists as a candidate; None where it is on expressions."""
     if index.has_expressions:
         return None
-    keys = tuple(Key(name, bool(bits & _DESCENDING)) for name, bits in zip(_names(index), index.orders, strict=True))
+    told = zip(index.keys, index.orders, strict=True)
+    keys = tuple(Key(unquoted(name), bool(bits & _DESCENDING)) for name, bits in told)
     return Candidate(index.schema_name, index.table_name, keys, index.predicate, index.method)
-
-
-def _names(index: IndexFacts) -> list[str]:
-    return [name[1:-1].replace('""', '"') if name.startswith('"') else name for name in index.keys]
 
 
 def holds(need: Need, predicate: str | None) -> bool:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from agentmem_store.models.analysis import unquoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -84,23 +86,19 @@ def sort_key(text: str) -> SortKey | None:
         return None
     descending = found["desc"] is not None
     nulls_first = descending if found["nulls"] is None else found["nulls"] == "FIRST"
-    return SortKey(_plain(found["alias"]), _plain(found["column"]), descending, nulls_first)
+    return SortKey(unquoted(found["alias"]), unquoted(found["column"]), descending, nulls_first)
 
 
 def _read(part: str) -> Iterator[Condition]:
     for sort, pattern in _SORTS:
         if found := pattern.fullmatch(part):
             told = found.groupdict()
-            alias = _plain(told["alias"])
+            alias = unquoted(told["alias"])
             # A row compared with itself can be looked up in no index.
             if not re.search(rf"(?<![\w.]){re.escape(alias)}\.", told.get("value") or ""):
                 value = told.get("value") or ""
-                yield Condition(alias, _plain(told["column"]), sort, told.get("operator") or "", value)
+                yield Condition(alias, unquoted(told["column"]), sort, told.get("operator") or "", value)
             return
-
-
-def _plain(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _parts(text: str) -> Iterator[str]:

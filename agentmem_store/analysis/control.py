@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentmem_store.executor import Executor
     from agentmem_store.scope import Root, Scope
 
-__all__ = ["DEFAULT_TIMEOUT_S", "command", "executor_of", "fetch", "fetch_value", "text_of", "undone"]
+__all__ = ["DEFAULT_TIMEOUT_S", "command", "executor_of", "fetch", "fetch_value", "undone"]
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 _LONGEST_S: Final = 86_400
@@ -30,7 +30,7 @@ def executor_of(scope: Root | Scope) -> Executor:
 
 
 def command(sql: str) -> Query[Any]:
-    """Make a statement of the analysis' own. No value of a caller's is ever part of it as it came: see `text_of`."""
+    """Make a statement of the analysis' own. No value of a caller's is ever part of it."""
     own: Any = sql
     return Query("analysis.control", str, own)
 
@@ -43,11 +43,6 @@ async def fetch(executor: Executor, sql: str, *args: Any) -> list[Any]:
 async def fetch_value(executor: Executor, sql: str, *args: Any) -> Any:
     """Run one statement of the analysis' own and return the first column of its first row."""
     return (await fetch(executor, sql, *args))[0][0]
-
-
-def text_of(name: str) -> str:
-    """Quote a name for a statement."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @asynccontextmanager

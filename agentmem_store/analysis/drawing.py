@@ -63,7 +63,7 @@ def _grow(tree: Tree, node: Node, found: list[Finding]) -> None:
 def _label(node: Node, found: list[Finding]) -> Text:
     from rich.text import Text
 
-    text = Text.assemble((words.title(node), "bold cyan"), f"  {words.figures(node)}")
+    text = Text.assemble((words.title(node), "bold cyan"), f"\n{words.figures(node)}")
     for detail in words.details(node):
         text.append(f"\n{detail}", "dim")
     for finding in found:

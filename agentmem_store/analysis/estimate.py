@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentmem_store import errors
 from agentmem_store.analysis.candidates import holds
-from agentmem_store.analysis.control import fetch, text_of
+from agentmem_store.analysis.control import fetch
 from agentmem_store.analysis.explain import prepared
+from agentmem_store.models.analysis import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -163,7 +164,7 @@ class Estimator:
         return self._rows[key]
 
     async def _ask(self, table: tuple[str, str], alias: str, where: str) -> float:
-        source = f"{text_of(table[0])}.{text_of(table[1])} AS {text_of(alias)}"
+        source = f"{quoted(table[0])}.{quoted(table[1])} AS {quoted(alias)}"
         try:
             async with self.executor.transaction(None, read_only=False) as inner:
                 told = await prepared(inner, f"SELECT FROM {source} WHERE {where}", None, "FORMAT JSON")
@@ -202,7 +203,7 @@ def _sorted_by(need: Need, candidate: Candidate, used: Sequence[Condition]) -> b
 
 def _written(alias: str, condition: Condition, place: int) -> str:
     """Return a condition as SQL that stands alone, with a parameter for what is not the same for every call."""
-    column = f"{text_of(alias)}.{text_of(condition.column)}"
+    column = f"{quoted(alias)}.{quoted(condition.column)}"
     if condition.sort in _WHOLE:
         return _WHOLE[condition.sort].format(column)
     if condition.is_constant:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from agentmem_store import errors
-from agentmem_store.analysis.control import DEFAULT_TIMEOUT_S, executor_of, fetch, fetch_value, text_of, undone
+from agentmem_store.analysis.control import DEFAULT_TIMEOUT_S, executor_of, fetch, fetch_value, undone
+from agentmem_store.models.analysis import quoted
 from agentmem_store.models.plans import Node, Plan
 from agentmem_store.scope import Scope
 from agentmem_store.statements import analysis as statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from agentmem_store.executor import Executor
     from agentmem_store.query import Query
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["explain", "explain_on", "generic_plan", "prepared", "typed"]
 
 _PREPARED: Final = "agentmem_explained"
+_ARGUMENT: Final = "agentmem.argument_"  # a setting for each argument, of one transaction
 _SHOWN: Final = "FORMAT JSON, VERBOSE, SETTINGS"
 
 
@@ -43,14 +46,16 @@ async def explain(
         args: its arguments, after the organization.
         analyze: whether to run it and measure. The server refuses writes meanwhile, unless `writes` is set.
         generic: whether to show the plan that is made without knowing the arguments. Connections of this library use
-            that one, always; the default shows what the planner would do for these very values.
+            that one, always; the default shows what the planner would do for these very values. Without `analyze` it
+            does not take the arguments to the server.
         writes: with `analyze`, whether a query that writes or locks may run. It is rolled back, and
             `Plan.side_effects` lists what that leaves behind.
         timeout_s: seconds that each statement may take, above 0 and up to a day.
 
     Raises:
         UsageError: it writes, and `writes` was not set.
-        ValidationError: timeout_s is out of bounds.
+        ValidationError: timeout_s is out of bounds; or a generic plan is to be run with more or fewer arguments than
+            the query has parameters.
         StatementTimeout: it took longer.
         AgentMemError: what the query itself raises.
     """
@@ -72,10 +77,12 @@ async def explain_on(
 ) -> Plan:
     """Do what `explain` does with all arguments, the organization included; a generic plan may go without any."""
     options = _SHOWN + (", ANALYZE, BUFFERS, WAL" if analyze and writes else ", ANALYZE, BUFFERS" if analyze else "")
-    run = _generic if generic else _custom
     try:
         async with undone(executor, timeout_s, read_only=not (analyze and writes)) as inner:
-            told = await run(inner, query, args, options)
+            if generic:  # made without arguments; they are only for running it
+                told = await _generic(inner, query, args if analyze else None, options)
+            else:
+                told = await _custom(inner, query, args, options)
             plan = _parsed(query, told, analyzed=analyze, generic=generic)
             effects = await _side_effects(inner, plan) if analyze and writes else ()
     except errors.ReadOnly as error:
@@ -111,49 +118,67 @@ async def prepared(executor: Executor, sql: str, args: Sequence[Any] | None, opt
         sql: one statement.
         args: its arguments; without them, NULLs, which a generic plan does not look at.
         options: of EXPLAIN.
+
+    Raises:
+        ValidationError: there are more or fewer arguments than parameters.
     """
+    async with _preparing(executor, sql) as (inner, types):
+        given = [None] * len(types) if args is None else list(args)
+        _check_count(given, types, least=len(types))
+        shown = await _handed_over(inner, types, given)
+        return await fetch_value(inner, f"EXPLAIN ({options}) EXECUTE {_PREPARED}{shown}")
+
+
+@asynccontextmanager
+async def _preparing(executor: Executor, sql: str) -> AsyncGenerator[tuple[Executor, list[str]]]:
+    """Prepare a statement, and yield where to use it and the types of its parameters."""
     await fetch(executor, f"PREPARE {_PREPARED} AS {sql}")
     try:
         # A savepoint: after an error the name is to be free again, and a failed transaction frees nothing.
         async with executor.transaction(None, read_only=False) as inner:
-            shown = await _written(inner, args)
-            return await fetch_value(inner, f"EXPLAIN ({options}) EXECUTE {_PREPARED}{shown}")
+            yield inner, await fetch_value(inner, _TYPES, _PREPARED)
     finally:
         await fetch(executor, f"DEALLOCATE {_PREPARED}")
 
 
-async def _written(executor: Executor, args: Sequence[Any] | None) -> str:
-    """Return the arguments as SQL. EXECUTE takes no parameters of its own, so the server itself writes them out."""
-    (types,) = [row[0] for row in await fetch(executor, _TYPES, _PREPARED)]
-    if not types:
-        return ""
-    if args is None:
-        return f"({', '.join(['NULL'] * len(types))})"
-    casts = ", ".join(f"quote_nullable(${n}::{kind}::text)" for n, kind in enumerate(types, start=1))
-    return f"({', '.join((await fetch(executor, f'SELECT {casts}', *args))[0])})"
+def _check_count(given: Sequence[Any], types: Sequence[str], *, least: int) -> None:
+    if not least <= len(given) <= len(types):
+        said = f"{len(given)} arguments, the organization included where there is one; the query takes {len(types)}"
+        raise errors.ValidationError.of("args", said)
+
+
+async def _handed_over(executor: Executor, types: Sequence[str], given: Sequence[Any]) -> str:
+    """Return what stands behind EXECUTE for these arguments. None of their values is in it.
+
+    EXECUTE has no parameters of its own. So the values go to the server as parameters of a statement that keeps them
+    as settings until the transaction ends, in the text form that the server itself gives them, and EXECUTE names those.
+    """
+    values = [(place, value) for place, value in enumerate(given, start=1) if value is not None]
+    if values:
+        kept = (
+            f"set_config('{_ARGUMENT}{place}', (${n}::{types[place - 1]})::text, true)"
+            for n, (place, _) in enumerate(values, start=1)
+        )
+        await fetch(executor, f"SELECT {', '.join(kept)}", *(value for _, value in values))
+    shown = (
+        "NULL" if value is None else f"current_setting('{_ARGUMENT}{place}')::{kind}"
+        for place, (kind, value) in enumerate(zip(types, given, strict=True), start=1)
+    )
+    return f"({', '.join(shown)})" if types else ""
 
 
 async def typed(executor: Executor, query: Query[Any], texts: Sequence[str | None]) -> list[Any]:
     """Return the arguments of a query, given as text; those that are not given are NULL.
 
     Raises:
+        ValidationError: there are more than the query has parameters.
         DatabaseError: the server cannot read one as its type.
     """
-    async with undone(executor, DEFAULT_TIMEOUT_S) as inner:
-        await fetch(inner, f"PREPARE {_PREPARED} AS {query.sql}")
-        try:
-            async with inner.transaction(None, read_only=False) as within:
-                types = (await fetch(within, _TYPES, _PREPARED))[0][0]
-                if len(texts) > len(types):
-                    said = (
-                        f"{query.name} takes {len(types)} arguments, the organization included; {len(texts)} were given"
-                    )
-                    raise errors.ValidationError.of("args", said)
-                shown = [*texts, *[None] * (len(types) - len(texts))]
-                casts = ", ".join(f"${n}::text::{kind}" for n, kind in enumerate(types, start=1))
-                return list((await fetch(within, f"SELECT {casts}", *shown))[0]) if types else []
-        finally:
-            await fetch(inner, f"DEALLOCATE {_PREPARED}")
+    async with undone(executor, DEFAULT_TIMEOUT_S) as inner, _preparing(inner, query.sql) as (within, types):
+        _check_count(texts, types, least=0)
+        given = [*texts, *[None] * (len(types) - len(texts))]
+        casts = ", ".join(f"${n}::text::{kind}" for n, kind in enumerate(types, start=1))
+        return list((await fetch(within, f"SELECT {casts}", *given))[0])
 
 
 _TYPES: Final = """
@@ -187,5 +212,5 @@ async def _side_effects(executor: Executor, plan: Plan) -> tuple[str, ...]:
         "WAL was written, and rows that it changed were locked until it was rolled back",
     ]
     effects = await executor.fetch(statements.WRITE_EFFECTS, (list(plan.writes),))
-    found += [f"{each['kind']} {text_of(each['name'])} of {each['on_table']} was used" for each in effects]
+    found += [f"{each['kind']} {quoted(each['name'])} of {each['on_table']} was used" for each in effects]
     return tuple(found)

@@ -22,7 +22,7 @@ _DISCARDED: Final = 0.9
 # Below these a plan may do as it likes: a few rows more or less cost nothing.
 _FEW_ROWS: Final = 100
 _SMALL_TABLE: Final = 1_000
-_READ_TO_THE_END: Final = frozenset({"Sort", "Aggregate", "Hash", "HashAggregate", "ModifyTable", "WindowAgg"})
+_READ_TO_THE_END: Final = frozenset({"Sort", "Aggregate", "Hash", "ModifyTable", "WindowAgg"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentmem_store.analysis.candidates import Candidate
-from agentmem_store.analysis.control import fetch, text_of
+from agentmem_store.analysis.control import fetch
 from agentmem_store.analysis.explain import generic_plan
+from agentmem_store.models.analysis import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -86,10 +87,12 @@ class Costs:
         return max(cost - saved, 0.0)
 
     async def _planned(self, name: str, shown: Sequence[Candidate]) -> float:
-        schema = text_of(self.schema or "")
+        schema = quoted(self.schema or "")
         try:
-            for each in shown:
-                await fetch(self.executor, f"SELECT ({schema}.hypopg_create_index($1)).indexname", each.plain_ddl())
-            return (await generic_plan(self.executor, self.queries[name])).root.total_cost
+            # A savepoint: after an error a failed transaction would not even forget the indexes.
+            async with self.executor.transaction(None, read_only=False) as inner:
+                for each in shown:
+                    await fetch(inner, f"SELECT ({schema}.hypopg_create_index($1)).indexname", each.plain_ddl())
+                return (await generic_plan(inner, self.queries[name])).root.total_cost
         finally:  # they belong to the session, which other statements are going to use
             await fetch(self.executor, f"SELECT {schema}.hypopg_reset()")

@@ -74,7 +74,7 @@ def _foot(shown: Shown) -> _Html:
 def _pool(shown: Shown) -> _Html:
     pool, done = shown.pool, shown.pool.statements
     figures = (
-        ("connections", f"{pool.size}", f"of {shown.max_size}"),
+        ("connections", f"{pool.size}", f"of {shown.max_size}, of this process"),
         ("in use", f"{pool.in_use}", f"{pool.waiting} waiting"),
         ("statements", f"{done.ok:,}", f"{done.failed:,} failed"),
         ("slow", f"{done.slow:,}", "over the threshold"),
@@ -111,13 +111,16 @@ def _queries(shown: Shown) -> _Html:
     names = list(lines) or list(shown.plans)
     intro = None if lines else _tag(
         "p", "Nothing was counted yet, so these are the queries whose plans cost most. Statistics of all processes "
-        "need pg_stat_statements; those of one process are in the report that it makes itself.", of="dim",
+        "need pg_stat_statements; those of one process are in the report that it makes itself.", of="dim intro",
     )  # fmt: skip
     most = max((line.total_ms for line in lines.values()), default=0.0) or 1.0
-    return _all([*([intro] if intro else []), *(_query(n, lines.get(n), shown.plans.get(n), most) for n in names)])
+    shown_queries = (
+        _query(name, lines.get(name), shown.plans.get(name), most, is_open=name == names[0]) for name in names
+    )
+    return _all([*([intro] if intro else []), *shown_queries])
 
 
-def _query(name: str, line: QueryLine | None, plan: Plan | None, most: float) -> _Html:
+def _query(name: str, line: QueryLine | None, plan: Plan | None, most: float, *, is_open: bool) -> _Html:
     slow = line.plan if line else None
     figures = _figures(line) if line else f"cost {plan.root.total_cost:,.0f}" if plan else ""
     part = round(100 * line.total_ms / most, 1) if line else 0
@@ -132,6 +135,7 @@ def _query(name: str, line: QueryLine | None, plan: Plan | None, most: float) ->
         "details",
         _tag("summary", _tag("code", name), _tag("span", figures, of="dim"), bar),
         *(trees or [_tag("p", "no plan: it writes in bulk, or is not of this library", of="dim")]),
+        **({"open": ""} if is_open else {}),
     )
 
 
@@ -177,7 +181,7 @@ def _table_row(table: TableFacts, most: int) -> _Html:
     scans = table.seq_scans + table.index_scans
     bar = _tag("span", _tag("span", style=f"width:{100 * table.total_bytes / most:.1f}%"), of="bar")
     cells: tuple[Any, ...] = (
-        words.size(table.total_bytes), words.size(table.index_bytes), f"{table.live:,}", f"{table.dead:,}",
+        words.size(table.total_bytes), words.size(table.index_bytes), words.count(table.live), words.count(table.dead),
         f"{table.index_scans / scans:.0%}" if scans else "",
     )  # fmt: skip
     return _tag("tr", _tag("td", _tag("code", table.table_name), bar), _all(_tag("td", cell) for cell in cells))

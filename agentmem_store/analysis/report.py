@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from agentmem_store.analysis import page
-from agentmem_store.analysis.advise import SCHEMA, advise
+from agentmem_store.analysis.advise import advise
 from agentmem_store.analysis.catalogue import of_daily_use
 from agentmem_store.analysis.control import DEFAULT_TIMEOUT_S, executor_of, undone
 from agentmem_store.analysis.missing import plans_of
 from agentmem_store.analysis.statistics import statistics
-from agentmem_store.statements import analysis as statements
+from agentmem_store.analysis.tables import tables_on
 from agentmem_store.statements import health
 
 if TYPE_CHECKING:
@@ -63,17 +63,16 @@ async def gather(db: Database, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Shown
     pool = db.stats()
     known = await statistics(db, order="total", limit=100, timeout_s=timeout_s)
     lines = tuple(line for line in known.queries if _is_ours(line))[:_QUERIES]
-    known = type(known)(known.capabilities, lines)
+    known = replace(known, queries=lines)
     advice = await advise(db, timeout_s=timeout_s)
     async with undone(executor_of(db), timeout_s) as executor:
         shown = {line.query: of_daily_use()[line.query] for line in lines if line.query in of_daily_use()}
         plans = await plans_of(executor, (shown or of_daily_use()).values())
-        tables = [statements.TABLES.decode(row) for row in await executor.fetch(statements.TABLES, (SCHEMA,))]
+        tables = await tables_on(executor)
         server = health.FACTS.decode((await executor.fetch(health.FACTS, ()))[0])
     if not shown:  # nothing has run yet that was counted: those that the planner thinks dearest
         dearest = sorted(plans, key=lambda name: -plans[name].root.total_cost)[:_QUERIES]
         plans = {name: plans[name] for name in dearest}
-    tables.sort(key=lambda table: -table.total_bytes)
     now = datetime.now(UTC)
     return Shown(now, server, db.pool.config.max_size, pool, known, plans, advice, tables)
 

@@ -35,6 +35,9 @@ _WRITES: Final = frozenset({"ModifyTable", "LockRows"})
 class SlowPlans:
     """Explains slow statements on a connection of its own, one after another. None of it runs them again.
 
+    The plan that ran is the generic one, for which no argument is needed; beside it stands that for the very arguments,
+    which travel as parameters.
+
     Args:
         dsn: of the server.
         config: how to connect.
@@ -91,7 +94,7 @@ class SlowPlans:
         connection = await connect.for_pool(self._dsn, self._config)
         try:
             executor = ConnectionExecutor(connection, Observer(float("inf")))
-            ran = await explain_on(executor, query, args, generic=True, timeout_s=_TIMEOUT_S)
+            ran = await explain_on(executor, query, None, generic=True, timeout_s=_TIMEOUT_S)
             for_these = await explain_on(executor, query, args, timeout_s=_TIMEOUT_S)
         finally:
             connection.terminate()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from agentmem_store import errors
-from agentmem_store.analysis.control import DEFAULT_TIMEOUT_S, executor_of, fetch, text_of, undone
+from agentmem_store.analysis.control import DEFAULT_TIMEOUT_S, executor_of, fetch, undone
 from agentmem_store.inputs import check_limit
-from agentmem_store.models.analysis import StatementFacts
+from agentmem_store.models.analysis import StatementFacts, quoted
 from agentmem_store.statements import health
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ async def _statements(executor: Executor) -> dict[str, StatementFacts]:
     """Read what is kept of statements with a name of ours before them, all plans and users of a name in one."""
     (schema,) = [row[0] for row in await fetch(executor, _SCHEMA)]
     async with executor.transaction(None, read_only=False) as inner:
-        records = await fetch(inner, _STATEMENTS.format(schema=text_of(schema)))
+        records = await fetch(inner, _STATEMENTS.format(schema=quoted(schema)))
     return {record["query"]: StatementFacts.model_validate(dict(record)) for record in records}
 
 

@@ -41,10 +41,11 @@ details { margin-bottom: 0.5rem; padding: 0.65rem 1rem; }
 summary { cursor: pointer; } summary code { font-weight: 600; margin-right: 0.8rem; }
 .bar { display: block; height: 4px; background: var(--line); border-radius: 2px; margin-top: 0.4rem; min-width: 5rem; }
 .bar > span { display: block; height: 100%; background: var(--blue); border-radius: 2px; min-width: 2px; }
-figure { margin: 0.9rem 0 0.3rem; overflow-x: auto; } figcaption { font-size: 0.86rem; color: var(--dim); }
+figure { margin: 0.9rem 0 0.3rem; overflow: auto; max-height: 36rem; }
+figcaption { font-size: 0.86rem; color: var(--dim); }
 .tree, .tree ul { list-style: none; margin: 0; padding: 0; } .tree ul { padding-left: 0.7rem; margin-left: 0.7rem;
   border-left: 1px solid var(--line); }
-.tree li { padding-top: 0.4rem; position: relative; min-width: 15rem; }
+.tree li { padding-top: 0.4rem; position: relative; min-width: 13rem; }
 .tree ul > li::before { content: ""; position: absolute; left: -0.7rem; top: 1.45rem; width: 0.6rem;
   border-top: 1px solid var(--line); }
 .node { font-size: 0.78rem; line-height: 1.45; display: inline-flex; flex-direction: column; max-width: 100%;
@@ -55,7 +56,9 @@ figure { margin: 0.9rem 0 0.3rem; overflow-x: auto; } figcaption { font-size: 0.
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td { text-align: right; padding: 0.5rem 0.9rem; white-space: nowrap; } th { color: var(--dim); font-weight: 500; }
 th:first-child, td:first-child { text-align: left; } tbody tr { border-top: 1px solid var(--line); }
-@media (max-width: 34rem) { th, td { padding: 0.45rem 0.6rem; } .tree ul { padding-left: 0.35rem;
-  margin-left: 0.35rem; } }
-@media print { body { background: none; } details { break-inside: avoid; } }
+.intro { margin-bottom: 0.8rem; } summary > .dim { display: inline-block; }
+@media (max-width: 34rem) { table { font-size: 0.8rem; } th, td { padding: 0.45rem; } .bar { min-width: 3rem; }
+  th:nth-child(3), td:nth-child(3) { display: none; } th { white-space: normal; }
+  .tree ul { padding-left: 0.35rem; margin-left: 0.35rem; } }
+@media print { body { background: none; } figure { max-height: none; } article { break-inside: avoid; } }
 """

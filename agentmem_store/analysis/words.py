@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from agentmem_store.models.plans import Node
 
-__all__ = ["details", "figures", "size", "title"]
+__all__ = ["count", "details", "figures", "size", "title"]
 
 
 def title(node: Node) -> str:
@@ -26,18 +26,23 @@ def title(node: Node) -> str:
 
 def figures(node: Node) -> str:
     """Return its estimates and, where it was run, its measurements."""
-    said = f"cost {node.total_cost:,.1f}, {node.estimated_rows:,.0f} rows expected"
+    said = f"cost {node.total_cost:,.1f}, {_several(node.estimated_rows, 'row')} expected"
     if node.loops == 0:
         return f"{said}; never run"
     if node.loops is None or node.actual_rows is None:
         return said
-    said = f"{node.rows_in_all:,.0f} rows ({node.estimated_rows * node.loops:,.0f} expected)"
+    said = f"{_several(node.rows_in_all, 'row')} ({node.estimated_rows * node.loops:,.0f} expected)"
     if node.ms_in_all is not None:
         said = f"{node.ms_in_all:,.3f} ms, {said}"
     if node.loops > 1:
         said += f", {node.loops:,.0f} loops"
     pages = (node.hit or 0) + (node.read or 0)
-    return f"{said}, {pages:,} pages" if pages else said
+    return f"{said}, {_several(pages, 'page')}" if pages else said
+
+
+def _several(number: float, noun: str) -> str:
+    shown = f"{number:,.0f}"
+    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
 def details(node: Node) -> Iterator[str]:
@@ -55,7 +60,18 @@ def details(node: Node) -> Iterator[str]:
     if node.sort_method:
         yield f"{node.sort_method}, {node.sort_kb:,} kB in {(node.sort_space or '').lower()}"
     if node.removed_in_all:
-        yield f"{node.removed_in_all:,.0f} rows thrown away"
+        yield f"{_several(node.removed_in_all, 'row')} thrown away"
+
+
+def count(number: float) -> str:
+    """Return a number in at most six characters: ``9,999``, ``24 k``, ``1.2 M``."""
+    if number < 10_000:  # noqa: PLR2004
+        return f"{number:,.0f}"
+    for unit in ("k", "M", "G"):
+        number /= 1000
+        if number < 999.5:  # noqa: PLR2004
+            return f"{number:,.1f} {unit}" if number < 10 and unit != "k" else f"{number:,.0f} {unit}"  # noqa: PLR2004
+    return f"{number / 1000:,.0f} T"
 
 
 def size(number: float) -> str:

@@ -17,14 +17,13 @@ from agentmem_store import analysis
 from agentmem_store.analysis import words
 from agentmem_store.analysis.control import executor_of
 from agentmem_store.analysis.explain import explain_on, typed
-from agentmem_store.analysis.report import gather
 from agentmem_store.cli import output, store
 
 if TYPE_CHECKING:
     from agentmem_store.analysis import Advice, Plan, QueryLine, Severity
-    from agentmem_store.analysis.report import Shown
+    from agentmem_store.models.analysis import TableFacts
 
-__all__ = ["advise", "explain", "report", "slow", "stats"]
+__all__ = ["advise", "explain", "queries_table", "report", "slow", "stats"]
 
 _STYLE: Final[dict[Severity, str]] = {"critical": "bold red", "warning": "yellow", "notice": "cyan"}
 _OF_NO_TENANT: Final = ("organizations.", "server.", "transactions.")
@@ -82,7 +81,7 @@ def slow(
     if found.capabilities.pg_stat_statements != "usable":
         output.line(_WITHOUT[found.capabilities.pg_stat_statements])
         return
-    Console().print(_queries_table(lines))
+    Console().print(queries_table(lines))
 
 
 _WITHOUT: Final = {
@@ -99,43 +98,49 @@ async def _statistics(dsn: str, order: Any, limit: int) -> analysis.Statistics:
         return await analysis.statistics(db, order=order, limit=limit)
 
 
-def _queries_table(lines: list[QueryLine]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("Query", no_wrap=True)
-    for name in ("Calls", "Mean ms", "Max ms", "Total ms", "Rows", "Pages read", "Temp"):
-        table.add_column(name, justify="right", no_wrap=True)
+def queries_table(lines: list[QueryLine]) -> Table:
+    """Make the table of `slow`."""
+    table = _figures_table("Query", "Calls", "Mean\nms", "Max\nms", "Total\ns", "Rows", "Pages\nread", "Temp")
     for line in lines:
         if (of := line.server) is not None:
             table.add_row(
-                of.query, f"{of.calls:,}", f"{of.mean_ms:,.2f}", f"{of.max_ms:,.1f}", f"{of.total_ms:,.0f}",
-                f"{of.rows:,}", f"{of.read:,}", f"{of.temp:,}",
+                of.query, words.count(of.calls), f"{of.mean_ms:,.2f}", f"{of.max_ms:,.1f}",
+                f"{of.total_ms / 1000:,.1f}", words.count(of.rows), words.count(of.read), words.count(of.temp),
             )  # fmt: skip
     return table
 
 
-def stats(ctx: typer.Context, *, as_json: _Json = False) -> None:
-    """Show the tables: their size, their rows, and how they are read."""
-    shown = asyncio.run(_gather(store.dsn_of(ctx)))
-    if as_json:
-        typer.echo(json.dumps([table.model_dump(mode="json") for table in shown.tables], indent=2))
-        return
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("Table", no_wrap=True)
-    for name in ("Size", "Indexes", "Rows", "Dead", "Read whole", "By index", "Cached"):
+def _figures_table(first: str, *figures: str) -> Table:
+    """Make a table of figures that a terminal of 80 columns holds. A name that is too long goes on in a second line."""
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column(first, overflow="fold", vertical="top")
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
-    for each in shown.tables:
+    return table
+
+
+def stats(ctx: typer.Context, *, as_json: _Json = False) -> None:
+    """Show the tables, the largest first: their size, their rows, and how they are read. Exact figures by --json."""
+    found = asyncio.run(_tables(store.dsn_of(ctx)))
+    if as_json:
+        typer.echo(json.dumps([table.model_dump(mode="json") for table in found], indent=2))
+        return
+    table = _figures_table(
+        "Table", "Size", "Of it\nindexes", "Rows", "Dead\nrows", "Full\nscans", "Index\nscans", "Cached"
+    )
+    for each in found:
         asked = each.blocks_hit + each.blocks_read
         table.add_row(
-            each.table_name, words.size(each.total_bytes), words.size(each.index_bytes), f"{each.live:,}",
-            f"{each.dead:,}", f"{each.seq_scans:,}", f"{each.index_scans:,}",
+            each.table_name, words.size(each.total_bytes), words.size(each.index_bytes), words.count(each.live),
+            words.count(each.dead), words.count(each.seq_scans), words.count(each.index_scans),
             f"{each.blocks_hit / asked:.1%}" if asked else "",
         )  # fmt: skip
     Console().print(table)
 
 
-async def _gather(dsn: str) -> Shown:
+async def _tables(dsn: str) -> list[TableFacts]:
     async with store.opened(dsn) as db:
-        return await gather(db)
+        return await analysis.tables(db)
 
 
 def advise(ctx: typer.Context, *, as_json: _Json = False) -> None:
@@ -146,7 +151,7 @@ def advise(ctx: typer.Context, *, as_json: _Json = False) -> None:
     elif not found:
         output.line("nothing to do")
     else:
-        Console().print(_advice_table(found))
+        _show(found)
     raise typer.Exit(int(any(advice.severity != "notice" for advice in found)))
 
 
@@ -155,23 +160,26 @@ async def _advise(dsn: str) -> list[Advice]:
         return await analysis.advise(db)
 
 
-def _advice_table(found: list[Advice]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_lines=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("Found", overflow="fold")
-    for advice in found:
-        text = Text.assemble((advice.subject, "bold"), f"\n{advice.message}")
+def _show(found: list[Advice]) -> None:
+    """Print what was found as a table, and under it the statements, as a script: whole lines, to be copied."""
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for name in ("", "Severity", "Found"):
+        table.add_column(name, overflow="fold")
+    for number, advice in enumerate(found, start=1):
+        said = Text.assemble((advice.subject, "bold"), f": {advice.message} ", (_about(advice), "dim"))
+        table.add_row(str(number), Text(advice.severity, _STYLE[advice.severity]), said)
+    Console().print(table)
+    for number, advice in enumerate(found, start=1):
         if advice.ddl:
-            text.append(f"\n{advice.ddl};", "green")
-        about = f"\n{advice.rule}, {advice.proof}"
-        if advice.size_estimate is not None:
-            verb = "takes" if advice.size_estimate >= 0 else "frees"
-            about += f", {verb} about {words.size(abs(advice.size_estimate))}"
-        if advice.undo:
-            about += f"; undo: {advice.undo};"
-        text.append(about, "dim")
-        table.add_row(Text(advice.severity, _STYLE[advice.severity]), text)
-    return table
+            output.line(f"-- {number}" + (f", taken back by: {advice.undo};" if advice.undo else ""), style="dim")
+            output.line(f"{advice.ddl};", style="green")
+
+
+def _about(advice: Advice) -> str:
+    if advice.size_estimate is None:
+        return f"({advice.rule}, {advice.proof})"
+    verb = "takes" if advice.size_estimate >= 0 else "frees"
+    return f"({advice.rule}, {advice.proof}, {verb} about {words.size(abs(advice.size_estimate))})"
 
 
 def report(

@@ -11,7 +11,7 @@ from agentmem_store.models.base import JsonItems, JsonStrings
 
 __all__ = [
     "ColumnFacts", "DatabaseFacts", "EffectFacts", "ForeignKeyFacts", "IndexFacts", "SessionFacts", "StatementFacts",
-    "TableFacts", "quoted",
+    "TableFacts", "quoted", "unquoted",
 ]  # fmt: skip
 
 
@@ -33,6 +33,7 @@ class IndexFacts(_Facts):
         constraints: names of the constraints that stand on it, foreign keys of other tables included.
         definition: what creates it.
         bytes, scans: its size, and how often it was used since statistics were reset.
+        is_deferrable: whether it is of a constraint that may wait for the end of a transaction.
         last_scan: when it was last used; None if never, and before PostgreSQL 16.
     """
 
@@ -49,6 +50,7 @@ class IndexFacts(_Facts):
     has_expressions: bool
     predicate: str | None
     is_unique: bool
+    is_deferrable: bool
     is_primary: bool
     is_replica_identity: bool
     is_valid: bool
@@ -217,18 +219,31 @@ _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
 def quoted(name: Any) -> str:
-    """Return a name as a statement takes it, in quotes where it needs them."""
+    """Return a name as a statement takes it, in quotes where quote_ident() of the server would put them."""
     text = str(name)
-    if text and set(text) <= _PLAIN and not text[0].isdigit() and text not in _RESERVED:
+    if text and set(text) <= _PLAIN and not text[0].isdigit() and text not in _KEYWORDS:
         return text
     return '"' + text.replace('"', '""') + '"'
 
 
-# Of PostgreSQL's reserved words, those that are anybody's column.
-_RESERVED: Final = frozenset({
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "both", "case", "cast", "check", "collate",
-    "column", "constraint", "create", "current_user", "default", "desc", "distinct", "do", "else", "end", "except",
-    "false", "fetch", "for", "foreign", "from", "grant", "group", "having", "in", "into", "leading", "limit", "not",
-    "null", "offset", "on", "only", "or", "order", "primary", "references", "returning", "select", "some", "table",
-    "then", "to", "trailing", "true", "union", "unique", "user", "using", "variadic", "when", "where", "window", "with",
-})  # fmt: skip
+def unquoted(name: str) -> str:
+    """Return a name that a statement takes as it is."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+# What pg_get_keywords() of PostgreSQL 18 has that is not unreserved: the words that quote_ident() quotes.
+_KEYWORDS_TEXT: Final = """
+all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast
+char character check coalesce collate collation column concurrently constraint create cross current_catalog
+current_date current_role current_schema current_time current_timestamp current_user dec decimal default deferrable
+desc distinct do else end except exists extract false fetch float for foreign freeze from full grant greatest group
+grouping having ilike in initially inner inout int integer intersect interval into is isnull join json json_array
+json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table json_value
+lateral leading least left like limit localtime localtimestamp merge_action national natural nchar none normalize
+not notnull null nullif numeric offset on only or order out outer overlaps overlay placing position precision
+primary real references returning right row select session_user setof similar smallint some substring symmetric
+system_user table tablesample then time timestamp to trailing treat trim true union unique user using values varchar
+variadic verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces
+xmlparse xmlpi xmlroot xmlserialize xmltable
+"""
+_KEYWORDS: Final = frozenset(_KEYWORDS_TEXT.split())

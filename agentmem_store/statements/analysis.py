@@ -39,6 +39,7 @@ SELECT c.oid::bigint                                                          AS
        i.indexprs IS NOT NULL                                                 AS has_expressions,
        pg_get_expr(i.indpred, i.indrelid, true)                               AS predicate,
        i.indisunique                                                          AS is_unique,
+       NOT i.indimmediate                                                     AS is_deferrable,
        i.indisprimary                                                         AS is_primary,
        i.indisreplident                                                       AS is_replica_identity,
        i.indisvalid                                                           AS is_valid,
@@ -224,7 +225,7 @@ JOIN pg_class AS t     ON t.relnamespace = n.oid AND t.relname = wanted.table_na
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type AS y      ON y.oid = a.atttypid
 LEFT JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = t.relname AND s.attname = a.attname
-WHERE t.relkind IN ('r', 'm', 'p')
+WHERE t.relkind IN ('r', 'm')
 ORDER BY n.nspname, t.relname, a.attnum
 """)
 

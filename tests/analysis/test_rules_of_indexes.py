@@ -72,6 +72,28 @@ async def test_a_duplicate_of_a_key_is_told_and_the_key_stays(db: Database, dril
     assert advice.ddl == "DROP INDEX CONCURRENTLY drill.again"
 
 
+async def test_a_duplicate_that_refuses_at_once_what_a_deferrable_key_lets_through(
+    db: Database, drill: Connection
+) -> None:
+    key = "ALTER TABLE drill.things ADD CONSTRAINT one UNIQUE (id) DEFERRABLE"
+    assert await found(db, drill, "duplicate_index", key, "CREATE UNIQUE INDEX two ON drill.things (id)") == []
+    await drill.execute("CREATE INDEX three ON drill.things (id)")
+    (advice,) = await analysis.advise(db, queries=[], schema="drill", rules=[RULE["duplicate_index"]])
+    assert advice.ddl == "DROP INDEX CONCURRENTLY drill.three"
+
+
+async def test_all_advice_on_indexes_may_be_followed_at_once(db: Database, drill: Connection) -> None:
+    """Of three that do the same work one stays, though the statistics know no use of any; none is told twice."""
+    await found(db, drill, "unused_index", *SAME, "CREATE INDEX short ON drill.things (owner_id)")
+    limits = {"days": 0, "scans": 0, "bytes": 0}
+    rules = [replace(RULE[f"{name}_index"], limits=limits) for name in ("duplicate", "overlapping", "unused")]
+    told = await analysis.advise(db, queries=[], schema="drill", rules=rules)
+    assert {(each.rule, each.subject) for each in told} == {
+        ("duplicate_index", "drill.two"),
+        ("overlapping_index", "drill.short"),
+    }
+
+
 @pytest.mark.parametrize(
     "nearly",
     [
@@ -203,6 +225,7 @@ async def test_a_foreign_key_without_an_index_is_told(db: Database, drill: Conne
         "CREATE INDEX i ON drill.things (keeper_id)",
         "CREATE INDEX i ON drill.things (keeper_id, name)",
         "CREATE INDEX i ON drill.things (keeper_id) WHERE keeper_id IS NOT NULL",
+        "CREATE INDEX i ON drill.things USING hash (keeper_id)",
     ],
 )
 async def test_a_foreign_key_that_an_index_serves(db: Database, drill: Connection, index: str) -> None:

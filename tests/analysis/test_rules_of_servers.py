@@ -135,7 +135,9 @@ def test_room_in_pages_is_made_once() -> None:
         "ALTER TABLE agentmem.messages SET (fillfactor = 90)", "ALTER TABLE agentmem.messages RESET (fillfactor)"
     )  # fmt: skip
     (again,) = RULE["hot_updates"].find(of({"updated": 10_000, "hot_updated": 0, "fillfactor": 90}))
-    assert (again.ddl, again.undo) == (None, None)
+    assert (again.ddl, again.undo, again.size_estimate) == (None, None, None)
+    (loose,) = RULE["hot_updates"].find(of({"updated": 10_000, "hot_updated": 0, "fillfactor": 70}))
+    assert (loose.ddl, loose.undo, loose.size_estimate) == (None, None, None)
 
 
 def test_who_waits_for_whom_is_a_tree_from_the_one_who_waits_for_nobody() -> None:
@@ -211,7 +213,7 @@ async def test_sessions_as_they_are(db: Database, drill: Connection) -> None:
         await second.close()
 
 
-async def test_a_pool_against_the_real_server(dsn: str) -> None:
-    async with Database(dsn, DEVELOPMENT.with_(max_size=5_000)) as db:
+async def test_the_pools_of_all_processes_against_the_real_server(dsn: str) -> None:
+    async with Database(dsn, DEVELOPMENT.with_(max_size=5, processes=1_000)) as db:
         (advice,) = await told(db, "connections")
         assert (advice.severity, advice.evidence["pool"]) == ("critical", 5_000)

@@ -30,7 +30,7 @@ class Facts:
         indexes, foreign_keys, tables: of the schema.
         database: the database and its server.
         sessions: other clients of the database.
-        pool_size: the most connections that the pool may open.
+        pool_size: the most connections that all processes with such a pool may open.
         used_indexes: names of the indexes that the plans of the queries use.
         missing: indexes that the queries miss.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentmem_store.analysis.advice import Advice
 from agentmem_store.analysis.rules.base import Facts, Rule
 from agentmem_store.analysis.words import size
+from agentmem_store.models.analysis import quoted, unquoted
 from agentmem_store.statements import analysis as statements
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ _LEFT_OVER: Final = ("_ccnew", "_ccold")  # of a REINDEX CONCURRENTLY that faile
 def serves(index: IndexFacts, key: ForeignKeyFacts) -> bool:
     """Tell whether an index finds the rows of a foreign key: its columns first, in any order, none left out.
 
+    A hash index does, too: it is of one column always.
+
     A partial index serves if all it leaves out are NULLs of the key's own columns: those refer to nothing.
     """
-    if (index.schema_name, index.table_name) != (key.schema_name, key.table_name) or index.method != "btree":
+    if index.method not in {"btree", "hash"}:
+        return False
+    if (index.schema_name, index.table_name) != (key.schema_name, key.table_name):
         return False
     count = len(key.columns)
-    leading = [name.strip('"') for name in index.keys[:count]]
-    held = {f"{column} IS NOT NULL" for column in key.columns} | {f'"{column}" IS NOT NULL' for column in key.columns}
+    leading = [unquoted(name) for name in index.keys[:count]]
+    held = {f"{quoted(column)} IS NOT NULL" for column in key.columns}
     whole = index.predicate is None or {part.strip("() ") for part in index.predicate.split(" AND ")} <= held
     return whole and set(leading) == set(key.columns) and len(leading) == count
 
@@ -63,9 +68,8 @@ def _unused(facts: Facts, limits: Mapping[str, float]) -> Iterator[Advice]:
     if facts.database.statistics_s < limits["days"] * _DAY_S:
         return
     for index in facts.indexes:
-        is_needed = _is_bound(index) or index.is_unique or index.name in facts.used_indexes
-        is_young = index.scans > limits["scans"] or not index.is_valid
-        if is_needed or is_young or index.bytes < limits["bytes"] or any(serves(index, k) for k in facts.foreign_keys):
+        is_read = index.scans > limits["scans"] or index.name in facts.used_indexes
+        if is_read or index.bytes < limits["bytes"] or not index.is_valid or _is_needed_unread(index, facts):
             continue
         days = facts.database.statistics_s / _DAY_S
         yield _drop(
@@ -74,6 +78,17 @@ def _unused(facts: Facts, limits: Mapping[str, float]) -> Iterator[Advice]:
             "Replicas keep their own: look there too",
             last_scan=index.last_scan and index.last_scan.isoformat(),
         )  # fmt: skip
+
+
+def _is_needed_unread(index: IndexFacts, facts: Facts) -> bool:
+    """Whether an index is needed though nothing reads it.
+
+    One that could do the work of another may have to: other rules advise to drop that one for it.
+    """
+    if _is_bound(index) or index.is_unique or any(serves(index, key) for key in facts.foreign_keys):
+        return True
+    others = (other for other in facts.indexes if other.name != index.name)
+    return any(_same(other) == _same(index) or _begins(other, index) for other in others)
 
 
 def _same(index: IndexFacts) -> tuple[Any, ...]:
@@ -90,7 +105,9 @@ def _duplicate(facts: Facts, _limits: Mapping[str, float]) -> Iterator[Advice]:
         # What constraints stand on stays, then what is unique, then the oldest: our own, where somebody added another.
         kept, *others = sorted(group, key=lambda each: (not _is_bound(each), not each.is_unique, each.number))
         for index in others:
-            if not _is_bound(index):
+            # A deferrable key lets through for a while what a unique index of its own refuses at once.
+            is_stricter = index.is_unique and (kept.is_deferrable or not kept.is_unique)
+            if not (_is_bound(index) or is_stricter):
                 said = f"{index.name} is the same as {kept.name}: each write pays for both"
                 yield _drop("duplicate_index", index, facts, said, kept=kept.name, kept_scans=kept.scans)
 
@@ -137,8 +154,8 @@ def _invalid(facts: Facts, _limits: Mapping[str, float]) -> Iterator[Advice]:
 UNUSED_INDEX: Final = Rule(
     "unused_index",
     "An index that nothing reads costs every insert and most updates. Spared are keys, unique indexes, what "
-    "constraints and replica identities stand on, indexes of foreign keys, and those that a query of the "
-    "catalogue would use. Statistics have to be a week old.",
+    "constraints and replica identities stand on, indexes of foreign keys, those that a query of the catalogue would "
+    "use, and those that do what another one does. Statistics have to be a week old.",
     (statements.INDEXES, statements.DATABASE, statements.FOREIGN_KEYS),
     {"days": 7, "scans": 0, "bytes": 1_048_576},
     _unused,

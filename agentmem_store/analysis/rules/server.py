@@ -113,7 +113,7 @@ def _connections(facts: Facts, limits: Mapping[str, float]) -> Iterator[Advice]:
     database, used = facts.database, facts.database.connected / max(facts.database.room, 1)
     evidence = {"pool": facts.pool_size, "room": database.room, "connected": database.connected}
     if facts.pool_size > database.room:
-        said = f"the pool may open {facts.pool_size} connections and the server takes {database.room}"
+        said = f"the pools may open {facts.pool_size} connections and the server takes {database.room}"
         severity: Severity = "critical"
     elif used >= limits["used"]:
         said = f"{database.connected} of the server's {database.room} connections are in use"

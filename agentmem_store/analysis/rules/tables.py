@@ -92,7 +92,9 @@ def _hot(facts: Facts, limits: Mapping[str, float]) -> Iterator[Advice]:
                       "fillfactor": table.fillfactor},
             ddl=f"ALTER TABLE {table.shown} SET (fillfactor = {limits['fillfactor']:.0f})" if can_fill_less else None,
             undo=_as_before(table) if can_fill_less else None,
-            size_estimate=round(table.table_bytes * (table.fillfactor / limits["fillfactor"] - 1)) or None,
+            size_estimate=round(table.table_bytes * (table.fillfactor / limits["fillfactor"] - 1))
+            if can_fill_less
+            else None,
         )  # fmt: skip
 
 
