@@ -132,7 +132,8 @@ CREATE TABLE agentmem.agents (
     CONSTRAINT agents_tool_rules_array CHECK ((jsonb_typeof(tool_rules) = 'array'::text)),
     CONSTRAINT agents_topic_length CHECK ((char_length(topic) <= 10000000)),
     CONSTRAINT agents_version_counts CHECK ((version >= 1))
-);
+)
+WITH (fillfactor='70');
 
 CREATE TABLE agentmem.block_values (
     organization_id uuid NOT NULL,
@@ -175,7 +176,8 @@ CREATE TABLE agentmem.blocks (
     CONSTRAINT blocks_template_name_length CHECK (((char_length(template_name) >= 1) AND (char_length(template_name) <= 255))),
     CONSTRAINT blocks_value_within_limit CHECK ((char_length(value) <= "limit")),
     CONSTRAINT blocks_version_counts CHECK ((version >= 1))
-);
+)
+WITH (fillfactor='80');
 
 CREATE TABLE agentmem.blocks_agents (
     organization_id uuid NOT NULL,
@@ -228,7 +230,7 @@ CREATE TABLE agentmem.memories (
     CONSTRAINT memories_score_finite CHECK (((score > '-Infinity'::double precision) AND (score < 'Infinity'::double precision))),
     CONSTRAINT memories_version_counts CHECK ((version >= 1))
 )
-WITH (fillfactor='90');
+WITH (fillfactor='90', autovacuum_vacuum_insert_scale_factor='0.05');
 
 CREATE TABLE agentmem.message_counters (
     organization_id uuid NOT NULL,
@@ -290,7 +292,8 @@ END) || array_to_tsvector(array_remove(ARRAY[agentmem.search_mark(agent_id), age
     CONSTRAINT messages_tool_calls_array CHECK ((jsonb_typeof(tool_calls) = 'array'::text)),
     CONSTRAINT messages_tool_returns_array CHECK ((jsonb_typeof(tool_returns) = 'array'::text)),
     CONSTRAINT messages_version_counts CHECK ((version >= 1))
-);
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.05');
 
 CREATE TABLE agentmem.organizations (
     id uuid NOT NULL,
@@ -470,7 +473,7 @@ CREATE INDEX blocks_to_purge ON agentmem.blocks USING btree (organization_id, pu
 
 CREATE INDEX memories_by_age ON agentmem.memories USING btree (organization_id, created_at DESC, id DESC) WHERE (NOT is_deleted);
 
-CREATE INDEX memories_by_agent ON agentmem.memories USING btree (organization_id, agent_id, is_deleted, created_at DESC, id DESC) WHERE (agent_id IS NOT NULL);
+CREATE INDEX memories_by_agent ON agentmem.memories USING btree (organization_id, agent_id, is_deleted, created_at DESC, id DESC) INCLUDE (user_id, expires_at) WHERE (agent_id IS NOT NULL);
 
 CREATE INDEX memories_by_expiry ON agentmem.memories USING btree (organization_id, expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -480,7 +483,7 @@ CREATE INDEX memories_by_user ON agentmem.memories USING btree (organization_id,
 
 CREATE UNIQUE INDEX memories_dedup_key ON agentmem.memories USING btree (organization_id, dedup_hash, agent_id, user_id) NULLS NOT DISTINCT WHERE ((dedup_hash IS NOT NULL) AND (NOT is_deleted));
 
-CREATE INDEX memories_search ON agentmem.memories USING gin (search) WHERE (NOT is_deleted);
+CREATE INDEX memories_search ON agentmem.memories USING gin (search) WITH (gin_pending_list_limit='256') WHERE (NOT is_deleted);
 
 CREATE INDEX memories_to_purge ON agentmem.memories USING btree (organization_id, deleted_at) WHERE is_deleted;
 
@@ -490,7 +493,7 @@ CREATE INDEX messages_by_step ON agentmem.messages USING btree (organization_id,
 
 CREATE INDEX messages_by_user ON agentmem.messages USING btree (organization_id, user_id, agent_id, seq) WHERE (user_id IS NOT NULL);
 
-CREATE INDEX messages_search ON agentmem.messages USING gin (search) WHERE (NOT is_deleted);
+CREATE INDEX messages_search ON agentmem.messages USING gin (search) WITH (gin_pending_list_limit='256') WHERE (NOT is_deleted);
 
 CREATE INDEX messages_to_purge ON agentmem.messages USING btree (organization_id, deleted_at) WHERE is_deleted;
 

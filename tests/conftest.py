@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"(of the image {CONTAINER_IMAGE}; the environment variable AGENTMEM_TEST_IMAGE names another)",
     )
     parser.addoption("--pgbouncer", action="store_true", help="reach the server through PgBouncer, transaction mode")
+    parser.addoption("--rows", type=int, default=50_000, help="rows that plans are held at (tests/test_plans.py)")
     parser.addoption("--max-size", type=int, help="give every pool this many connections at most")
 
 

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
+from agentmem_store import connect
+from agentmem_store.models.agents import NewAgent
+from agentmem_store.models.blocks import NewBlock
+from agentmem_store.models.memories import NewMemory
+from agentmem_store.models.messages import NewMessage
+from agentmem_store.repositories import agents, blocks, memories, messages
 from tests.schema import SCHEMA, dump
 
 if TYPE_CHECKING:
     from agentmem_store.database import Database
+    from agentmem_store.scope import Scope
 
 NINE = {
     "organizations": "name",
@@ -91,3 +99,33 @@ async def test_nothing_that_breaks_on_citus(db: Database) -> None:
             "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND confupdtype <> 'a'"
         )
     assert (triggers, set_null, on_update) == (0, 0, 0)
+
+
+@pytest.mark.own_sessions
+async def test_updates_of_every_day_write_no_index(dsn: str, tenant: Scope) -> None:
+    """They are HOT: what they change is in no index, and there is room beside the row for its next version."""
+    connection = await connect.connect(dsn)
+    try:
+        await update_again_and_again(tenant.on(connection))
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        updates = await connection.fetch("""
+            SELECT relname, n_tup_upd, n_tup_hot_upd
+            FROM pg_stat_user_tables
+            WHERE schemaname = 'agentmem' AND n_tup_upd > 0
+        """)
+    finally:
+        await connection.close()
+    assert {row["relname"] for row in updates} == {"memories", "blocks", "agents", "message_counters"}
+    for table, all_of_them, hot in updates:
+        assert hot >= 0.95 * all_of_them >= 50, table
+
+
+async def update_again_and_again(scope: Scope, times: int = 60) -> None:
+    agent = await agents.create(scope, NewAgent())
+    kept = await memories.create_many(scope, [NewMemory(agent_id=agent.id, content=f"fact {n}") for n in range(100)])
+    made = await blocks.create_many(scope, [NewBlock(label=f"l{n}", value="value " * 60) for n in range(30)])
+    for n in range(times):
+        await memories.touch(scope, [kept[n % 100].id, kept[7 * n % 100].id])
+        await blocks.append(scope, made[7 * n % 30].id, "one more line of it")
+        await agents.append_message_ids(scope, agent.id, [uuid4()])
+        await messages.append(scope, agent.id, [NewMessage(role="user", text="hello")])

@@ -7,7 +7,9 @@ from typing import Final, LiteralString
 from agentmem_store.models.context import AgentDetails, ContextRow
 from agentmem_store.query import Query
 from agentmem_store.statements import agents, blocks, memories, memory_recall, messages, search, tools
+from agentmem_store.statements.block_links import ATTACHED_BLOCKS
 from agentmem_store.statements.threads import ByThread, by_thread
+from agentmem_store.statements.tool_links import ATTACHED_TOOLS
 from agentmem_store.statements.visibility import LIVING_ORGANIZATION, LIVING_USER
 
 # $2 the agent.
@@ -15,9 +17,8 @@ _BLOCKS: Final[LiteralString] = """(
            SELECT coalesce(json_agg(r ORDER BY r.label, r.id), '[]')
            FROM (
                SELECT """ + blocks.COLUMNS + """
-               FROM agentmem.blocks_agents AS l
-               JOIN agentmem.blocks AS m ON m.organization_id = $1 AND m.id = l.block_id
-               WHERE l.organization_id = $1 AND l.agent_id = $2 AND m.deleted_at IS NULL
+               FROM agentmem.blocks AS m
+               WHERE m.organization_id = $1 AND m.id = ANY (""" + ATTACHED_BLOCKS + """) AND m.deleted_at IS NULL
                  AND """ + LIVING_USER + """
            ) AS r
        ) AS blocks"""
@@ -26,9 +27,8 @@ _TOOLS: Final[LiteralString] = """(
            SELECT coalesce(json_agg(r ORDER BY r.name), '[]')
            FROM (
                SELECT """ + tools.COLUMNS + """
-               FROM agentmem.tools_agents AS l
-               JOIN agentmem.tools AS t ON t.organization_id = $1 AND t.id = l.tool_id
-               WHERE l.organization_id = $1 AND l.agent_id = $2 AND t.deleted_at IS NULL
+               FROM agentmem.tools AS t
+               WHERE t.organization_id = $1 AND t.id = ANY (""" + ATTACHED_TOOLS + """) AND t.deleted_at IS NULL
            ) AS r
        ) AS tools"""
 
@@ -94,19 +94,23 @@ SELECT """ + agents.COLUMNS + """,
            SELECT coalesce(json_agg(r ORDER BY r.seq), '[]')
            FROM (
                SELECT """ + messages.COLUMNS + """
-               FROM (
-                   SELECT n.id, sum(n.tokens) OVER (ORDER BY n.seq DESC) AS total
-                   FROM (
-                       SELECT m.id, m.seq, """ + _TOKENS + """ AS tokens
-                       FROM agentmem.messages AS m
-                       WHERE m.organization_id = $1 AND m.agent_id = $2 AND NOT m.is_deleted
-                         AND """, """
-                       ORDER BY m.seq DESC
-                       LIMIT $6
-                   ) AS n
-               ) AS fitting
-               JOIN agentmem.messages AS m ON m.organization_id = $1 AND m.id = fitting.id
-               WHERE fitting.total <= $5::bigint
+               FROM agentmem.messages AS m
+               WHERE m.organization_id = $1
+                 AND m.id = ANY (ARRAY(
+                         SELECT fitting.id
+                         FROM (
+                             SELECT n.id, sum(n.tokens) OVER (ORDER BY n.seq DESC) AS total
+                             FROM (
+                                 SELECT m.id, m.seq, """ + _TOKENS + """ AS tokens
+                                 FROM agentmem.messages AS m
+                                 WHERE m.organization_id = $1 AND m.agent_id = $2 AND NOT m.is_deleted
+                                   AND """, """
+                                 ORDER BY m.seq DESC
+                                 LIMIT $6
+                             ) AS n
+                         ) AS fitting
+                         WHERE fitting.total <= $5::bigint
+                     ))
            ) AS r
        ) AS messages,
        (

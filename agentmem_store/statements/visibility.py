@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-__all__ = ["LIVING_AGENT", "LIVING_ORGANIZATION", "LIVING_USER"]
+__all__ = [
+    "IN_MANY_LIVING_AGENT",
+    "IN_MANY_LIVING_USER",
+    "LIVING_AGENT",
+    "LIVING_ORGANIZATION",
+    "LIVING_USER",
+]
 
 LIVING_ORGANIZATION: Final[LiteralString] = """EXISTS (
           SELECT
@@ -33,3 +39,16 @@ LIVING_USER: Final[LiteralString] = """(m.user_id IS NULL OR (
           FROM agentmem.users AS living
           WHERE living.organization_id = $1 AND living.id = m.user_id
       ) IS FALSE)"""
+
+# The same for statements that look at all of an owner's rows, as counts do: those that are deleted, which are few and
+# have an index, are read once into a hash. Two probes for each row were 5 of the 6 buffers that a count read for it.
+IN_MANY_LIVING_AGENT: Final[LiteralString] = """(m.agent_id IS NULL OR m.agent_id NOT IN (
+          SELECT gone.id
+          FROM agentmem.agents AS gone
+          WHERE gone.organization_id = $1 AND gone.is_deleted
+      ))"""
+IN_MANY_LIVING_USER: Final[LiteralString] = """(m.user_id IS NULL OR m.user_id NOT IN (
+          SELECT gone.id
+          FROM agentmem.users AS gone
+          WHERE gone.organization_id = $1 AND gone.is_deleted
+      ))"""

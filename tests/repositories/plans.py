@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentmem_store.query import Query
 
 # Seen: 15 and 16 apply the array as a filter until the first ANALYZE, 18 does not. 17 was not run.
-_ARRAYS_IN_INDEX: Final = 18
+ARRAYS_IN_INDEX: Final = 18
 
 
 async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -> str:
@@ -32,8 +32,8 @@ async def generic_plan(connection: asyncpg.Connection[Any], query: Query[Any]) -
 
 async def skip_where_arrays_are_filters(connection: asyncpg.Connection[Any]) -> None:
     """Skip where a plan made on an empty table may apply `id = ANY (…)` as a filter and not in the index."""
-    if connection.get_server_version().major < _ARRAYS_IN_INDEX:
-        pytest.skip(f"before PostgreSQL {_ARRAYS_IN_INDEX} an array of ids may be a filter until the first ANALYZE")
+    if connection.get_server_version().major < ARRAYS_IN_INDEX:
+        pytest.skip(f"before PostgreSQL {ARRAYS_IN_INDEX} an array of ids may be a filter until the first ANALYZE")
 
 
 async def scans_of(
