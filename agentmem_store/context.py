@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agentmem_store import errors
 from agentmem_store.inputs import check_count, check_limit, check_text, check_uuid
 from agentmem_store.repositories.seeking import check_sought
-from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, parse
+from agentmem_store.search_query import candidates, parse
 from agentmem_store.statements import context as statements
 from agentmem_store.statements import hybrid
 
@@ -78,7 +78,7 @@ async def assemble(
         check_limit(memory_limit, "memory_limit"),
         [] if asked is None else asked.phrases,
         [] if asked is None else asked.excluded,
-        CANDIDATES if user_id is None else FILTERED_CANDIDATES,
+        candidates(memory_limit, filtered=user_id is not None, by_vector=sought is not None),
         *(() if sought is None else (*sought.args, *sought.counting)),
     )
     if row is None:

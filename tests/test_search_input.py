@@ -17,7 +17,7 @@ from agentmem_store.models.memories import NewMemory
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import agents, memories, messages, organizations
-from agentmem_store.search_query import QUERY_LENGTH, Asked, parse
+from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, QUERY_LENGTH, Asked, candidates, parse
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -129,3 +129,12 @@ def test_a_query_is_taken_apart() -> None:
     assert parse("- -- ---x") == Asked("- -- ---x", [], [])
     assert parse('-"') == Asked("", [], ['"'])
     assert len(parse('"a" ' * 20).phrases) == len(parse("-a " * 20).excluded) == 16
+
+
+def test_more_memories_are_looked_at_where_more_are_wanted_or_a_filter_may_leave_few() -> None:
+    looked = [candidates(limit, filtered=False, by_vector=False) for limit in (1, 10, 50, 100, 1000)]
+    by_vector = [candidates(limit, filtered=False, by_vector=True) for limit in (1, 10, 50, 100, 1000)]
+    assert looked == sorted(looked)
+    assert looked[0] < looked[-1] == CANDIDATES
+    assert all(fewer <= more <= CANDIDATES for fewer, more in zip(looked, by_vector, strict=True))
+    assert candidates(1, filtered=True, by_vector=False) == FILTERED_CANDIDATES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from agentmem_store.models.plans import Node
 
 __all__ = ["count", "details", "figures", "size", "title"]
+
+_CONDITION: Final = 400  # characters
 
 
 def title(node: Node) -> str:
@@ -50,17 +52,22 @@ def details(node: Node) -> Iterator[str]:
     if node.subplan:
         yield node.subplan
     if node.condition:
-        yield f"looks up {node.condition}"
+        yield f"looks up {_short(node.condition)}"
     if node.filter:
-        yield f"keeps {node.filter}"
+        yield f"keeps {_short(node.filter)}"
     if node.join_filter:
-        yield f"joins {node.join_filter}"
+        yield f"joins {_short(node.join_filter)}"
     if node.sort_key:
         yield f"sorts by {', '.join(node.sort_key)}"
     if node.sort_method:
         yield f"{node.sort_method}, {node.sort_kb:,} kB in {(node.sort_space or '').lower()}"
     if node.removed_in_all:
         yield f"{_several(node.removed_in_all, 'row')} thrown away"
+
+
+def _short(condition: str) -> str:
+    """Cut off what no reader needs, such as the hundredth id of an array."""
+    return condition if len(condition) <= _CONDITION else f"{condition[:_CONDITION]} …"
 
 
 def count(number: float) -> str:

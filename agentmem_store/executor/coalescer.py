@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Calls of one statement: enough that its round trip and commit weigh nothing, few enough that it takes milliseconds.
-_MOST: Final = 500
+_MOST: Final = 100
 
 # Nothing of the statement is stored, and one of its rows may be why: bad data, a constraint, a deadlock, a limit.
 _OF_A_ROW: Final = ("22", "23", "40", "54")
@@ -48,11 +48,9 @@ class Kind(ABC, Generic[Item, Result]):
 
     Attributes:
         query: runs for several items.
-        key: calls with the same may share it: the query's name, the tenant, and what else it takes but once.
     """
 
     query: Query[Any]
-    key: Hashable
 
     @abstractmethod
     def arguments(self, items: Sequence[Item]) -> tuple[Any, ...]:
@@ -66,13 +64,13 @@ class Kind(ABC, Generic[Item, Result]):
     async def alone(self, item: Item) -> Result:
         """Run one item by itself."""
 
-    def ids(self, item: Item) -> Iterable[UUID]:  # noqa: ARG002
+    def ids(self, item: Item) -> Sequence[UUID]:  # noqa: ARG002
         """Return what no two items of one statement may have in common; by default nothing."""
         return ()
 
-    def lane(self, item: Item) -> Hashable:  # noqa: ARG002
-        """Return that within which calls keep their order, never in two statements at once; by default its own."""
-        return object()
+    def lane(self, item: Item) -> Hashable | None:  # noqa: ARG002
+        """Return that within which calls keep their order: it is never in two statements at once. By default None."""
+        return None
 
 
 class _NobodyLeft(Exception):
@@ -82,7 +80,7 @@ class _NobodyLeft(Exception):
 @dataclass(eq=False, slots=True)
 class _Call(Generic[Item, Result]):
     item: Item
-    lane: Hashable
+    lane: Hashable | None
     future: asyncio.Future[Result]
 
     @property
@@ -122,22 +120,27 @@ class Coalescer:
         self.gatherings: dict[Hashable, _Gathering[Any, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def call(self, kind: Kind[Item, Result], item: Item) -> Result:
+    async def call(self, key: Hashable, kind: Callable[[], Kind[Item, Result]], item: Item) -> Result:
         """Run one item, with others of its kind that are asked for at the same time.
+
+        Args:
+            key: calls with the same may share a statement: its name, the tenant, and what else it takes but once.
+            kind: tells how.
+            item: what is asked for.
 
         Raises:
             PoolFull: too many calls wait already.
             AgentMemError: what the item would have raised alone; of a statement that failed as a whole, each caller
                 gets an error of his own.
         """
-        gathering: _Gathering[Item, Result] | None = self.gatherings.get(kind.key)
+        gathering: _Gathering[Item, Result] | None = self.gatherings.get(key)
         if gathering is None:
-            leave = partial(self.gatherings.pop, kind.key)
-            gathering = self.gatherings[kind.key] = _Gathering(kind, self._executor, self._start, leave)
+            leave = partial(self.gatherings.pop, key)
+            gathering = self.gatherings[key] = _Gathering(kind(), self._executor, self._start, leave)
             return await gathering.by_itself(item)
         if self._pool.admits(gathering.waiting, asyncio.current_task()):
             return await gathering.join(item)
-        return await kind.alone(item)
+        return await kind().alone(item)
 
     def _start(self, flight: Callable[[], Any]) -> None:
         """Start a task that belongs to no caller, and so has none of the context of one."""
@@ -161,7 +164,7 @@ class _Gathering(Generic[Item, Result]):
         self._start = start
         self._leave = leave
         self._ready: list[_Call[Item, Result]] = []
-        self._lanes: set[Hashable] = set()  # under way
+        self._lanes: set[Hashable | None] = set()  # under way
         self._flights = 0
         self._is_boarding = False
 
@@ -195,7 +198,7 @@ class _Gathering(Generic[Item, Result]):
             self._start(self._fly)
 
     def _may_go(self, call: _Call[Item, Result]) -> bool:
-        return not call.is_over and call.lane not in self._lanes
+        return not call.is_over and (call.lane is None or call.lane not in self._lanes)
 
     async def _fly(self) -> None:
         calls: list[_Call[Item, Result]] = []
@@ -226,15 +229,15 @@ class _Gathering(Generic[Item, Result]):
     def _take(self, taken: list[_Call[Item, Result]]) -> None:
         left: list[_Call[Item, Result]] = []
         ids: set[UUID] = set()
-        behind: set[Hashable] = set()
+        behind: set[Hashable | None] = set()
         for call in self._ready:
-            own = set(self._kind.ids(call.item))
+            own = self._kind.ids(call.item)
             if len(taken) < _MOST and self._may_go(call) and call.lane not in behind and ids.isdisjoint(own):
                 taken.append(call)
-                ids |= own
+                ids.update(own)
             elif not call.is_over:
                 left.append(call)
-                behind.add(call.lane)
+                behind |= {call.lane} - {None}
         self._ready = left
         self._lanes.update(call.lane for call in taken)
         self._is_boarding = False
@@ -274,7 +277,7 @@ class _Gathering(Generic[Item, Result]):
         for call in calls:
             call.fail(error)
 
-    def _land(self, lanes: Iterable[Hashable]) -> None:
+    def _land(self, lanes: Iterable[Hashable | None]) -> None:
         self._lanes.difference_update(lanes)
         self._flights -= 1
         self._board(self._ready)

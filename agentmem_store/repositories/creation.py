@@ -128,7 +128,8 @@ async def create_row(scope: Scope, creation: Creation[New, Row], new: New) -> Ro
     if scope.coalescer is None:
         return (await create_rows(scope, creation, [new]))[0]
     check_items(creation, [new])
-    return await scope.coalescer.call(_Creating(scope, creation), (new, creation.columns(new)))
+    key = (creation.insert.name, scope.organization_id, scope.actor_id)
+    return await scope.coalescer.call(key, lambda: _Creating(scope, creation), (new, creation.columns(new)))
 
 
 class _Creating(Kind["tuple[New, tuple[Any, ...]]", Row], Generic[New, Row]):
@@ -136,7 +137,6 @@ class _Creating(Kind["tuple[New, tuple[Any, ...]]", Row], Generic[New, Row]):
 
     def __init__(self, scope: Scope, creation: Creation[New, Row]) -> None:
         self.query = creation.insert
-        self.key = creation.insert.name, scope.organization_id, scope.actor_id
         self._scope = scope
         self._creation = creation
 
@@ -151,7 +151,7 @@ class _Creating(Kind["tuple[New, tuple[Any, ...]]", Row], Generic[New, Row]):
     async def alone(self, item: tuple[New, tuple[Any, ...]]) -> Row:
         return (await create_rows(self._scope, self._creation, [item[0]]))[0]
 
-    def ids(self, item: tuple[New, tuple[Any, ...]]) -> Iterable[UUID]:
+    def ids(self, item: tuple[New, tuple[Any, ...]]) -> Sequence[UUID]:
         return (item[0].id,)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_count, check_uuid, check_uuids, json_text
+from agentmem_store.models.base import row_of
 from agentmem_store.models.memories import CopyDefaults, Memory, MemoryChanges, NewMemory, content_hash
 from agentmem_store.query import Query
 from agentmem_store.repositories.changing import (
@@ -111,7 +112,7 @@ def _row(record: tuple[Any, ...], defaults: CopyDefaults) -> Memory | None:
     # The server writes a number with such an exponent in full, and then it reads as another number.
     if "e+" in record[_METADATA]:
         return None
-    return statements.CREATE.decode(dict(zip(_NAMES, (*record, defaults.now, *_DEFAULTS.values()), strict=True)))
+    return row_of(Memory, dict(zip(_NAMES, (*record, defaults.now, *_DEFAULTS.values()), strict=True)))
 
 
 _CREATION: Final = Creation(

@@ -10,7 +10,7 @@ from agentmem_store.models.memories import MetadataFilter
 from agentmem_store.page import Page, list_page
 from agentmem_store.repositories.highlighting import highlight as mark
 from agentmem_store.repositories.seeking import check_sought
-from agentmem_store.search_query import CANDIDATES, FILTERED_CANDIDATES, parse
+from agentmem_store.search_query import candidates, parse
 from agentmem_store.statements import hybrid, memories, memory_recall
 
 if TYPE_CHECKING:
@@ -123,9 +123,11 @@ async def search(
     words, phrases, excluded = parse(query)
     filters = _filters(memory_type, memory_scope, level, metadata)
     whose = _whose(agent_id, user_id)
-    enough = CANDIDATES if (whose[1], *filters) == (None,) * 5 else FILTERED_CANDIDATES
-    args = (check_limit(limit), *whose, *filters, words, phrases, excluded, enough)
-    if sought := check_sought(embedding, model, fusion, limit):
+    sought = check_sought(embedding, model, fusion, limit)
+    filtered = (whose[1], *filters) != (None,) * 5
+    enough = candidates(check_limit(limit), filtered=filtered, by_vector=sought is not None)
+    args = (limit, *whose, *filters, words, phrases, excluded, enough)
+    if sought:
         rows = await scope.fetch_all(_hybrid(*whose, sought.dimension), *args, *sought.args, *sought.counting)
     else:
         rows = await scope.fetch_all(memory_recall.SEARCH, *args)

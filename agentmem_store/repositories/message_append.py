@@ -51,7 +51,7 @@ async def append(scope: Scope, agent_id: UUID, new: Sequence[NewMessage]) -> lis
         return await append_rows(scope, agent_id, new, strict=True)
     check_uuid(agent_id, "agent_id")
     append = _Append(scope, agent_id, new, [(agent_id, *_columns(message)) for message in new])
-    return await scope.coalescer.call(_Appending(scope), append)
+    return await scope.coalescer.call((statements.APPEND_MANY.name, scope.organization_id), _Appending, append)
 
 
 async def append_rows(
@@ -89,9 +89,6 @@ class _Appending(Kind[_Append, "list[Message]"]):
 
     query = statements.APPEND_MANY
 
-    def __init__(self, scope: Scope) -> None:
-        self.key = self.query.name, scope.organization_id
-
     def arguments(self, items: Sequence[_Append]) -> tuple[Any, ...]:
         rows = [(*row, call, item.scope.actor_id) for call, item in enumerate(items) for row in item.columns]
         agents = list({item.agent_id for item in items})
@@ -105,7 +102,7 @@ class _Appending(Kind[_Append, "list[Message]"]):
     async def alone(self, item: _Append) -> list[Message]:
         return await append_rows(item.scope, item.agent_id, item.new, strict=True)
 
-    def ids(self, item: _Append) -> Iterable[UUID]:
+    def ids(self, item: _Append) -> Sequence[UUID]:
         return [message.id for message in item.new]
 
     def lane(self, item: _Append) -> UUID:

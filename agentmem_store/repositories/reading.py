@@ -61,9 +61,11 @@ async def get_row(scope: Scope, lookup: Lookup[Row], row_id: UUID) -> Row:
 async def find_row(scope: Scope, lookup: Lookup[Row], row_id: UUID) -> Row | None:
     """Return the visible row of that id, or None."""
     check_uuid(row_id, f"{lookup.entity}_id")
-    if scope.coalescer is None:
+    coalescer = scope.coalescer
+    if coalescer is None:
         return await scope.fetch_optional(lookup.one, row_id)
-    return await scope.coalescer.call(_Reading(scope, lookup), row_id)
+    key = (lookup.many.name, scope.organization_id)
+    return await coalescer.call(key, lambda: _Reading(scope, lookup), row_id)
 
 
 class _Reading(Kind["UUID", "Row | None"], Generic[Row]):
@@ -71,7 +73,6 @@ class _Reading(Kind["UUID", "Row | None"], Generic[Row]):
 
     def __init__(self, scope: Scope, lookup: Lookup[Row]) -> None:
         self.query = lookup.many
-        self.key = lookup.many.name, scope.organization_id
         self._scope = scope
         self._one: Final = lookup.one
 

@@ -130,7 +130,9 @@ def demanded(body: LiteralString) -> LiteralString:
 def candidates(
     columns: LiteralString, source: LiteralString, body: LiteralString, whose: LiteralString
 ) -> LiteralString:
-    """Return the CTE `candidate`: the rows to score. Only where `leading` finds fewer than `most` is `further` asked.
+    """Return the CTE `hit`: the rows to score, once for each of the words that is in them, with its `place` and `rank`.
+
+    Only where `leading` finds fewer than `most` is `further` asked.
 
     Args:
         columns: what is read of a row beside `search`, first its `id`.
@@ -142,17 +144,39 @@ def candidates(
     led = _fetched("wanted.leading", columns, source, body, whose)
     further = _fetched("wanted.further", columns, source, body, whose)
     return """
-led AS MATERIALIZED (""" + led + """
+led AS MATERIALIZED (""" + _ranked(columns, led + """
+            OFFSET 0""") + """
 ),
-candidate AS MATERIALIZED (
-    SELECT """ + columns + """, search
+hit AS MATERIALIZED (
+    SELECT """ + columns + """, place, rank
     FROM led
-    UNION ALL (""" + further + """
-      AND (SELECT count(*) FROM led) < (SELECT asked.most FROM asked)
-      AND (m.search @@ wanted.leading) IS NOT TRUE
-    LIMIT (SELECT asked.enough FROM asked)
+    UNION ALL (""" + _ranked(columns, further + """
+              AND """ + _number_of_rows("led") + """ < (SELECT asked.most FROM asked)
+              AND (m.search @@ wanted.leading) IS NOT TRUE
+            LIMIT (SELECT asked.enough FROM asked)""") + """
     )
 )"""
+
+
+def _number_of_rows(hits: LiteralString) -> LiteralString:
+    return "(SELECT count(*) FROM (SELECT FROM " + hits + " AS h GROUP BY h.id) AS h)"
+
+
+def _ranked(columns: LiteralString, rows: LiteralString) -> LiteralString:
+    """Return rows once for each of the words in them. Their `search` is read here only: keeping it took a tenth more.
+
+    `ts_rank` is 0 where the word is not there, so nothing else has to be asked.
+    """
+    return """
+    SELECT """ + columns + """, place, rank
+    FROM (
+        SELECT """ + columns + """, t.place, t.weight * ts_rank('{0.5,0.5,0.5,1}', f.search, t.query) AS rank
+        FROM (""" + rows + """
+        ) AS f
+        CROSS JOIN term AS t
+        OFFSET 0
+    ) AS ranked
+    WHERE rank > 0"""
 
 
 def _fetched(
@@ -164,30 +188,25 @@ def _fetched(
     a generic plan how few rows that leaves.
     """
     return """
-    SELECT """ + columns + """, search
-    FROM wanted
-    JOIN """ + source + """ AS m ON m.organization_id = $1
-        AND m.search @@ wanted.within
-        AND m.search @@ (wanted.within && """ + query + """)
-    WHERE """ + whose + """
-      AND """ + demanded(body)
+            SELECT """ + columns + """, search
+            FROM wanted
+            JOIN """ + source + """ AS m ON m.organization_id = $1
+                AND m.search @@ wanted.within
+                AND m.search @@ (wanted.within && """ + query + """)
+            WHERE """ + whose + """
+              AND """ + demanded(body)
 
 
-# From `candidate` to the sum over its words; a word of the label counts double. Where no frequency is known the
-# candidates themselves are counted: for an agent with few rows they are all rows that have the word. Rarities are read
-# from an array by a subquery: once, and no plan joins them.
+# From `hit` to the sum over its words; a word of the label counts double. Where no frequency is known the rows found
+# are counted: for an agent with few rows they are all rows that have the word. Rarities are read from an array by a
+# subquery: once, and no plan joins them.
 _SCORED: Final[tuple[LiteralString, ...]] = ("""
-hit AS MATERIALIZED (
-    SELECT """, """, t.place, t.weight * ts_rank('{0.5,0.5,0.5,1}', c.search, t.query) AS rank
-    FROM candidate AS c
-    JOIN term AS t ON c.search @@ t.query
-),
 rarity AS MATERIALIZED (
     SELECT array_agg(ln(1 + greatest(n.rows - n.frequency + 0.5, 0.5) / (n.frequency + 0.5)) ORDER BY n.place) AS idf
     FROM (
         SELECT t.place,
-               greatest(t.frequency, seen.frequency)                       AS frequency,
-               greatest(total.frequency, (SELECT count(*) FROM candidate)) AS rows
+               greatest(t.frequency, seen.frequency)                  AS frequency,
+               greatest(total.frequency, """ + _number_of_rows("hit") + """) AS rows
         FROM term AS t
         CROSS JOIN total
         LEFT JOIN (
@@ -207,13 +226,13 @@ scored AS MATERIALIZED (
 
 
 def scored(columns: LiteralString) -> LiteralString:
-    """Return the CTE `scored`: the columns of the candidates with their `score`.
+    """Return the CTE `scored`: the columns of the rows of `hit` with their `score`.
 
     Args:
         columns: as in `candidates`.
     """
-    first, then, last, end = _SCORED
-    return first + columns + then + columns + last + columns + end
+    first, last, end = _SCORED
+    return first + columns + last + columns + end
 
 
 def of_found(column: LiteralString, found: LiteralString = "found") -> LiteralString:

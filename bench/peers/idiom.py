@@ -130,5 +130,7 @@ def within_budget(newest_first: list[Any]) -> list[Any]:
 @asynccontextmanager
 async def opened(place: Place, config: PoolConfig) -> AsyncGenerator[Idiom]:
     """Open the pool with all of its connections."""
-    async with asyncpg.create_pool(place.dsn, min_size=config.max_size, max_size=config.max_size) as pool:
+    size = config.max_size
+    # The manual's examples set a deadline for statements, and ours always have that one.
+    async with asyncpg.create_pool(place.dsn, min_size=size, max_size=size, command_timeout=60) as pool:
         yield Idiom(pool, place.world)

@@ -125,3 +125,12 @@ def test_a_plan_is_drawn_as_a_tree_with_its_findings() -> None:
     assert any("└── Bitmap Heap Scan on t" in line for line in rest)
     assert any("! 3 pages of the bitmap lossy" in line for line in rest)
     assert "stays: dead rows" in text
+
+
+def test_a_long_condition_is_cut_off_where_it_is_drawn() -> None:
+    ids = ", ".join(f"id {number}" for number in range(100))
+    plan = Plan(query="test.one", root=Node.model_validate(scan("Index Scan", Index_Cond=f"(id = ANY ({ids}))")))
+    shown = drawn(plan)
+    assert "id 10" in shown
+    assert "…" in shown
+    assert "id 99" not in shown
