@@ -286,7 +286,6 @@ async def test_tenants_share_nothing(db: Database, tenant: Scope) -> None:
     assert await asyncio.gather(*both) == own + foreign
 
 
-@pytest.mark.own_sessions
 async def test_what_was_cancelled_before_it_was_sent_is_not_stored(db: Database, tenant: Scope) -> None:
     made = await some_agents(tenant, 5)
     async with no_connection_free(db):
@@ -299,7 +298,6 @@ async def test_what_was_cancelled_before_it_was_sent_is_not_stored(db: Database,
     assert db.stats().in_use == 0
 
 
-@pytest.mark.own_sessions
 async def test_when_all_are_cancelled_nothing_is_sent(db: Database, tenant: Scope) -> None:
     made = await some_agents(tenant, 5)
     db.reset_queries()
@@ -341,7 +339,6 @@ async def test_a_lost_connection_is_an_error_of_his_own_for_each(dsn: str, db: D
     assert [await messages.count(tenant, agent.id) for agent in made] == [1, 0, 0, 0]
 
 
-@pytest.mark.own_sessions
 async def test_without_a_connection_each_is_told(dsn: str) -> None:
     async with Database(dsn, CONFIG.with_(acquire_timeout_s=0.05)) as db:
         scope = db.tenant((await organizations.create(db, NewOrganization(name="late"))).id)
@@ -353,7 +350,6 @@ async def test_without_a_connection_each_is_told(dsn: str) -> None:
         assert await asyncio.gather(*(agents.get(scope, agent.id) for agent in made)) == made
 
 
-@pytest.mark.own_sessions
 async def test_so_many_may_wait_and_no_more(dsn: str) -> None:
     async with Database(dsn, CONFIG.with_(max_waiting=3)) as db:
         scope = db.tenant((await organizations.create(db, NewOrganization(name="full"))).id)
@@ -365,7 +361,6 @@ async def test_so_many_may_wait_and_no_more(dsn: str) -> None:
         assert [type(result) is errors.PoolFull for result in results] == [False, False, False, False, True, True]
 
 
-@pytest.mark.own_sessions
 async def test_a_task_that_holds_the_only_connection_is_told_of_the_deadlock(dsn: str) -> None:
     async with Database(dsn, CONFIG.with_(max_size=1)) as db:
         scope = db.tenant((await organizations.create(db, NewOrganization(name="ring"))).id)
@@ -378,7 +373,6 @@ async def test_a_task_that_holds_the_only_connection_is_told_of_the_deadlock(dsn
         assert await asyncio.gather(*queued) == [agent, agent]
 
 
-@pytest.mark.own_sessions
 async def test_another_event_loop_is_refused_while_calls_wait(db: Database, tenant: Scope) -> None:
     (agent,) = await some_agents(tenant, 1)
     async with no_connection_free(db):
@@ -448,7 +442,6 @@ async def test_together_is_as_one_after_another(tenant: Scope, calls: list[Call]
     assert shape(at_once) == shape(in_turn)
 
 
-@pytest.mark.own_sessions
 async def test_nothing_is_kept_of_calls_that_are_over(db: Database, tenant: Scope) -> None:
     made = await some_agents(tenant, 5)
     async with no_connection_free(db):

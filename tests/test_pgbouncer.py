@@ -126,10 +126,11 @@ async def test_statements_stay_prepared_only_where_it_is_said(
 def test_few_tests_need_sessions_of_their_own() -> None:
     """Whatever is marked is not run through PgBouncer: the number may fall, and has to be argued for if it rises.
 
-    They look at a session's own plans, processes or settings, count round trips, or wait for each other in two
-    transactions. Advice is about a server, and asks it in sessions of its own. The pool's own tests come on top.
+    They look at a session's own plans, processes or settings, count round trips, read what goes over the wire, or wait
+    for each other in two transactions. Advice is about a server, and asks it in sessions of its own. The pool's own
+    tests come on top.
     """
     texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
     single = sum(len(re.findall(r"^@pytest\.mark\.own_sessions", text, re.MULTILINE)) for text in texts)
     whole = [text for text in texts if re.search(r"^pytestmark = .*own_sessions", text, re.MULTILINE)]
-    assert single + sum(len(re.findall(r"^(?:async )?def test_", text, re.MULTILINE)) for text in whole) <= 95
+    assert single + sum(len(re.findall(r"^(?:async )?def test_", text, re.MULTILINE)) for text in whole) <= 109
