@@ -118,7 +118,7 @@ def _answer(answer: Answer) -> Iterable[str]:
 
 
 def _case(case: Case) -> str:
-    tails = [name for name in ("p50", "p99") if case.rounds(0, name)]
+    tails = [name for name in ("p50", "p99") if any(name in each.rounds for each in case.contenders)]
     headings = ("", "each", "95 %", "ratio", "95 %", *tails)
     return _table(case.name, headings, [_row(case, contender, tails) for contender in case.contenders])
 
@@ -135,8 +135,13 @@ def _row(case: Case, contender: Contender, tails: Iterable[str]) -> Sequence[str
         _number(between(own.low, own.high, own.value)),
         _number(times(ratio.value)),
         _number(between(ratio.low, ratio.high, 1.0)),
-        *(_number(duration(figures.median(contender.rounds[tail]).value)) for tail in tails),
+        *(_tail(contender, tail) for tail in tails),
     )
+
+
+def _tail(contender: Contender, tail: str) -> str:
+    rounds = contender.rounds.get(tail)
+    return _number(duration(figures.median(rounds).value)) if rounds else ""
 
 
 def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

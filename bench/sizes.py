@@ -50,7 +50,7 @@ class Size:
 
 
 DEFAULT = Size(
-    name="default", rounds=9, operations=300, connections=8, tasks=100, agents=100, messages=1_000, memories=1_000,
+    name="default", rounds=7, operations=300, connections=8, tasks=100, agents=100, messages=1_000, memories=1_000,
     bulk=(1, 10, 100, 1_000, 10_000), rows=(10_000, 100_000), searched=(1_000, 10_000, 100_000),
     others=(10, 100, 1_000), rows_each=100, tenants=(1, 10, 100), rates=(500,), seconds=0.5,
 )  # fmt: skip

@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 from bench import page
 from bench.plots import plots
-from bench.report import Report
+from bench.report import Case, Contender, Report
+from tests.bench.conftest import answered, made, report
 
 VOID = {"meta", "br", "path"}
 
@@ -103,3 +104,12 @@ def test_what_has_no_size_is_drawn_beside_what_has_several(some_report: Report) 
     sized, plain = plots(more)
     assert "get an agent" in plain
     assert "get an agent" not in sized
+
+
+def test_a_contender_without_latencies_stands_beside_one_that_has_them() -> None:
+    at_once = Contender(name="ours", rounds={"time": [1e-4, 1e-4]})
+    case = Case(name="create 200", contenders=[at_once, made("row by row", 1e-3, 1e-3)])
+    html = page.render(report(answered("batch", case)))
+    rows = re.findall(r"<tr>.*?</tr>", html, re.DOTALL)
+    assert any("p50" in row for row in rows)
+    assert all(len(re.findall("<t[dh]", row)) == 7 for row in rows if "create" not in row and "row by row" in row)
