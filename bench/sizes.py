@@ -59,8 +59,8 @@ FULL = replace(
     rates=(200, 1_000),
 )  # fmt: skip
 QUICK = replace(
-    DEFAULT, name="quick", rounds=3, operations=30, messages=300, memories=300, bulk=(1, 100, 300),
-    rows=(1_000, 3_000), searched=(1_000, 3_000), others=(2, 20), tenants=(1, 10), rates=(200,), seconds=0.1,
+    DEFAULT, name="quick", rounds=3, operations=15, messages=200, memories=200, bulk=(1, 100),
+    rows=(500, 2_000), searched=(500, 2_000), others=(2, 20), tenants=(1, 10), rates=(200,), seconds=0.1,
 )  # fmt: skip
 TINY = replace(
     QUICK, name="tiny", rounds=2, operations=2, connections=2, tasks=4, agents=4, messages=60, memories=60,

@@ -89,7 +89,7 @@ literal = st.one_of(
     st.builds(lambda a, b: standard(a) + " -- 'x\n  --y\n " + standard(b), nasty, nasty),
     st.builds(lambda a, b: escaped(a) + "\n" + escaped(b)[1:], nasty, nasty),
 )
-name = nasty.filter(len).map(lambda text: '"' + text.replace('"', '""')[:30] + '"')
+name = nasty.filter(len).map(lambda text: '"' + text[:15].replace('"', '""') + '"')
 selected = st.builds("SELECT{}{}{}AS{}{}".format, space, literal, space, space, name)
 whole_body = (
     "CREATE{}OR REPLACE FUNCTION pg_temp.f() RETURNS text{}LANGUAGE sql BEGIN{}ATOMIC {};"
