@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from agentmem_store import errors
 from agentmem_store.config import DEVELOPMENT, HIGH_PERFORMANCE
 from agentmem_store.database import Database
+from agentmem_store.executor import LEFT_OUT, Kind
 from agentmem_store.models.agents import AgentChanges, NewAgent
 from agentmem_store.models.memories import NewMemory
 from agentmem_store.models.messages import NewMessage
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.models.tools import NewTool
+from agentmem_store.query import Query
 from agentmem_store.repositories import agents, memories, messages, organizations, tools
 from tests.repositories.waiting import until_one_waits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from uuid import UUID
 
     from agentmem_store.connect import Connection
@@ -454,3 +456,71 @@ async def test_nothing_is_kept_of_calls_that_are_over(db: Database, tenant: Scop
     await outcomes(*tasks)
     await agents.get(tenant, made[0].id)
     assert not tenant.coalescer.gatherings
+
+
+class Counting(Kind[int, int]):
+    """Numbers, which the statement returns; those that are left out go alone, where `one` says what becomes of them."""
+
+    query = Query("test.many", int, "SELECT n FROM unnest($1::integer[]) AS n")
+
+    def __init__(self, one: Callable[[int], Awaitable[int]], leave_out: bool = False) -> None:
+        self._one = one
+        self._leave_out = leave_out
+
+    def arguments(self, items: Sequence[int]) -> tuple[Any, ...]:
+        if 13 in items:
+            raise LookupError("thirteen")
+        return (items,)
+
+    def answers(self, items: Sequence[int], records: Sequence[Any]) -> Iterable[int]:
+        assert [record[0] for record in records] == list(items)
+        return [LEFT_OUT] * len(items) if self._leave_out else items
+
+    async def alone(self, item: int) -> int:
+        return await self._one(item)
+
+
+async def gathered(scope: Scope, kind: Counting, *numbers: int) -> list[Any]:
+    """Ask for these numbers while another is under way, and return what became of each."""
+    assert scope.coalescer is not None
+    return (await outcomes(*(scope.coalescer.call("test", lambda: kind, number) for number in (0, *numbers))))[1:]
+
+
+async def test_an_error_of_ours_reaches_everyone_and_holds_up_nobody_after(tenant: Scope) -> None:
+    async def one(number: int) -> int:
+        await agents.count(tenant)
+        return number
+
+    kind = Counting(one)
+    assert await gathered(tenant, kind, 1, 2) == [1, 2]
+    results = await gathered(tenant, kind, 12, 13, 14)
+    assert [type(result) for result in results] == [LookupError] * 3
+    assert await gathered(tenant, kind, 3) == [3]
+
+
+async def test_what_is_left_out_goes_alone_until_the_server_is_lost(tenant: Scope) -> None:
+    asked: list[int] = []
+
+    async def one(number: int) -> int:
+        asked.append(number)
+        if number == 2:
+            raise errors.NotFound("number")
+        if number == 3:
+            raise errors.ConnectionLost("gone")
+        await agents.count(tenant)
+        return number
+
+    results = await gathered(tenant, Counting(one, leave_out=True), 1, 2, 3, 4)
+    assert [type(result) for result in results] == [int, errors.NotFound, errors.ConnectionLost, errors.ConnectionLost]
+    assert asked == [0, 1, 2, 3]
+
+
+async def test_a_task_cancelled_with_its_loop_cancels_those_who_wait(tenant: Scope) -> None:
+    async def one(number: int) -> int:
+        if number:
+            raise asyncio.CancelledError
+        await agents.count(tenant)
+        return number
+
+    results = await gathered(tenant, Counting(one, leave_out=True), 1, 2)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
