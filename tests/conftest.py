@@ -7,7 +7,7 @@ import itertools
 import os
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -21,6 +21,7 @@ from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
 from agentmem_store.scope import Root, Scope
 from agentmem_store.telemetry import Observer
+from tests.browser import CHROMIUM
 from tests.narrow import configure, narrowed, pooled
 from tests.servers import (
     CONTAINER_IMAGE,
@@ -247,3 +248,14 @@ async def other(root: Root) -> Scope:
     """The scope of another organization, within the same transaction."""
     organization = await organizations.create(root, NewOrganization(name="other"))
     return root.tenant(organization.id)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    """The system's Chromium, for tests that are marked `needs_a_browser`."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from playwright.async_api import async_playwright
-
 from agentmem_store import analysis
+from tests.browser import needs_a_browser, shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from agentmem_store.database import Database
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.own_sessions,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: on Debian, apt-get install chromium"),
-]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
-
-
-async def shown(browser: Any, address: str, width: int, scheme: str) -> Any:
-    """Open the page, and fail on whatever it asks for beside itself, or complains about."""
-    opened = await browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    noise: list[str] = []
-    opened.on("request", lambda request: noise.append(request.url))
-    opened.on("console", lambda message: noise.append(message.text))
-    opened.on("pageerror", lambda error: noise.append(str(error)))
-    await opened.goto(address)
-    assert noise == [address]
-    return opened
+pytestmark = needs_a_browser
 
 
 async def test_the_report_fits_a_phone_and_a_desk(browser: Any, busy: Database, tmp_path: Path) -> None:

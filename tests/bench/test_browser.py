@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from playwright.async_api import async_playwright
 
 from bench import page, pictures
 from bench.report import Report
+from tests.browser import needs_a_browser, shown
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: on Debian, apt-get install chromium")
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        await browser.close()
+pytestmark = needs_a_browser
 
 
 @pytest.fixture
@@ -32,18 +19,6 @@ def address(some_report: Report, tmp_path: Path) -> str:
     file = tmp_path / "page.html"
     file.write_text(page.render(some_report, some_report), "utf-8")
     return file.as_uri()
-
-
-async def shown(browser: Any, address: str, width: int, scheme: str) -> Any:
-    """Open the page, and fail on whatever it asks for beside itself, or complains about."""
-    opened = await browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    noise: list[str] = []
-    opened.on("request", lambda request: noise.append(request.url))
-    opened.on("console", lambda message: noise.append(message.text))
-    opened.on("pageerror", lambda error: noise.append(str(error)))
-    await opened.goto(address)
-    assert noise == [address]
-    return opened
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
