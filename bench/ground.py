@@ -83,9 +83,10 @@ class Ground:
 
     @asynccontextmanager
     async def peers(self, *names: str) -> AsyncGenerator[dict[str, Peer]]:
-        """Open peers by their names on one copy of the filled database."""
+        """Open peers by their names on one copy of the filled database, those that are installed."""
+        there = filter(peers.is_installed, names)
         async with self.place() as place, AsyncExitStack() as stack:
-            yield {name: await stack.enter_async_context(peers.opened(name, place, self.config)) for name in names}
+            yield {name: await stack.enter_async_context(peers.opened(name, place, self.config)) for name in there}
 
 
 def pool_config(size: Size) -> PoolConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Peer = Any
 
-__all__ = ["NAMES", "contenders", "opened"]
+__all__ = ["NAMES", "contenders", "is_installed", "opened"]
 
 # By name: the module. Imported when it is used: each is a dependency of the extra `bench`.
 NAMES: Final = {
@@ -32,6 +33,14 @@ NAMES: Final = {
     "psycopg": "psycopg3",
     "LangGraph": "langgraph_store",
 }
+
+
+_NEEDS: Final = {"ORM": "sqlalchemy", "psycopg": "psycopg_pool", "LangGraph": "langgraph"}
+
+
+def is_installed(name: str) -> bool:
+    """Whether what a peer is made of is there; without the extra `bench` it may not be."""
+    return name not in _NEEDS or find_spec(_NEEDS[name]) is not None
 
 
 @asynccontextmanager
