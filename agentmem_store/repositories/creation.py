@@ -12,13 +12,15 @@ returns what it stored. Only when that is less than what was given, a second sta
 the stored types, while the row is at version 1. So the usual case costs one statement with no look-up by id, whose plan
 could go wrong on a table that was empty when it was planned.
 
-Rows are stored in the order of their ids, so that two batches with ids in common wait for each other and not in a
-circle. Beyond `ARRAYS_MOST` items a table that can be copied into is, unless an id is stored already.
+Rows are stored in one order, that of their ids if the table has no other, so that two batches with ids in common wait
+for each other and not in a circle. Beyond `ARRAYS_MOST` items a table that can be copied into is, unless an id is
+stored already.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Protocol, TypeVar, get_args
 
 from agentmem_store import errors
@@ -41,6 +43,7 @@ __all__ = [
     "NAME_TAKEN",
     "Creation",
     "Mode",
+    "arrays",
     "batches",
     "check_items",
     "check_mode",
@@ -84,6 +87,10 @@ class Creation(Generic[New, Row]):
         upsert: takes what `insert` takes, and stores new rows as well as the new content of stored ones that can be
             seen; returns both.
         copying: how a large batch is stored, where the table can be copied into.
+        order: what the items of a batch are sorted by while they are stored.
+        two_keys: whether the table has another unique key than the id, in which the row of a copy that races an upsert
+            may be met (measured: in 1 of 2,000 statements of five writers on a busy server). Then what is new is
+            inserted first, whatever is taken, and only what was left out is upserted.
     """
 
     entity: str
@@ -94,6 +101,8 @@ class Creation(Generic[New, Row]):
     new: type[Input] = Input
     upsert: Query[Row] | None = None
     copying: Copying | None = None
+    order: Callable[[New], Any] = attrgetter("id.int")
+    two_keys: bool = False
 
 
 async def create_rows(
@@ -111,7 +120,7 @@ async def create_rows(
     check_items(creation, new)
     if len(new) > 1:
         async with scope.transaction() as tx:
-            rows = await _store_all(tx, creation, _in_order(new), mode)
+            rows = await _store_all(tx, creation, _in_order(creation, new), mode)
     else:
         rows = await _store(scope, creation, [(None, item) for item in new], mode)
     return [rows[item.id] for item in new]
@@ -170,7 +179,7 @@ async def create_stream(
     async with scope.transaction() as tx:
         async for batch in batches(new):
             check_items(creation, batch, count)
-            await _store(tx, creation, _in_order(batch, count), mode, keep_rows=False)
+            await _store(tx, creation, _in_order(creation, batch, count), mode, keep_rows=False)
             count += len(batch)
     return count
 
@@ -218,9 +227,9 @@ def check_items(creation: Creation[Any, Any], new: Sequence[Any], first: int = 0
         raise error.at(first + (problem.item or 0)) from None
 
 
-def _in_order(new: Sequence[New], first: int = 0) -> list[_Placed]:
+def _in_order(creation: Creation[New, Any], new: Sequence[New], first: int = 0) -> list[_Placed]:
     """Give the items their places, and the order in which they are stored."""
-    return sorted(enumerate(new, first), key=lambda placed: placed[1].id.int)
+    return sorted(enumerate(new, first), key=lambda placed: creation.order(placed[1]))
 
 
 async def batches(items: AsyncIterable[New]) -> AsyncGenerator[list[New], None]:
@@ -259,14 +268,26 @@ async def _store(
         if copied is not None:
             return copied
     rows: dict[UUID, Row] = {}
+    if mode == "upsert" and creation.two_keys:
+        for part in _parts(placed, ARRAYS_MOST):
+            rows |= await _written(scope, creation, creation.insert, part)
+        # Stored rows are changed in the order of their ids, by every statement.
+        placed = sorted((one for one in placed if one[1].id not in rows), key=lambda one: one[1].id.int)
     for part in _parts(placed, ARRAYS_MOST):
         rows |= await _insert(scope, creation, part, mode)
     return rows
 
 
+async def _written(
+    scope: Scope, creation: Creation[Any, Row], query: Query[Row], placed: list[_Placed]
+) -> dict[UUID, Row]:
+    items = (item for _, item in placed)
+    return {row.id: row for row in await scope.fetch_all(query, *arrays(creation, items), scope.actor_id)}
+
+
 async def _insert(scope: Scope, creation: Creation[Any, Row], placed: list[_Placed], mode: Mode) -> dict[UUID, Row]:
-    insert = creation.upsert if mode == "upsert" and creation.upsert else creation.insert
-    rows = {row.id: row for row in await scope.fetch_all(insert, *_arrays(creation, placed), scope.actor_id)}
+    query = creation.upsert if mode == "upsert" and creation.upsert else creation.insert
+    rows = await _written(scope, creation, query, placed)
     rest = [one for one in placed if one[1].id not in rows]
     if rest:
         await _refuse(scope, creation, rest, mode)
@@ -276,13 +297,14 @@ async def _insert(scope: Scope, creation: Creation[Any, Row], placed: list[_Plac
     return rows
 
 
-def _arrays(creation: Creation[Any, Any], placed: list[_Placed]) -> list[list[Any]]:
-    return [list(column) for column in zip(*(creation.columns(item) for _, item in placed), strict=True)]
+def arrays(creation: Creation[New, Any], new: Iterable[New]) -> list[list[Any]]:
+    """Turn items into one array per column, as the statements of a creation take them."""
+    return [list(column) for column in zip(*map(creation.columns, new), strict=True)]
 
 
 async def _refuse(scope: Scope, creation: Creation[Any, Any], placed: list[_Placed], mode: Mode) -> None:
     """Raise why the first item that cannot be stored cannot be, if there is one; name it when there are several."""
-    found = await scope.fetch_all(creation.refusals, *_arrays(creation, placed))
+    found = await scope.fetch_all(creation.refusals, *arrays(creation, (item for _, item in placed)))
     for refusal in sorted(found, key=lambda refusal: placed[refusal.place - 1][0] or 0):
         place, item = placed[refusal.place - 1]
         if refusal.missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from agentmem_store import errors
@@ -23,6 +24,7 @@ from agentmem_store.repositories.changing import (
 from agentmem_store.repositories.creation import (
     NAME_TAKEN,
     Creation,
+    arrays,
     check_items,
     create_row,
     create_rows,
@@ -93,20 +95,22 @@ _CREATION: Final = Creation(
     _columns,
     new=NewTool,
     upsert=statements.UPSERT_BY_ID,
+    order=attrgetter("name"),
+    two_keys=True,
 )
 _LOOKUP: Final = Lookup("tool", statements.GET, statements.GET_MANY)
 _CHANGE: Final = Change("tool", statements.UPDATE, statements.GET)
 
 
 @contextmanager
-def _says_what_is_taken(message: str, constraint: str) -> Generator[None]:
-    """Say in our words what the server's unique violation means here, where only one of the keys can be violated."""
+def _says_that_a_name_is_taken() -> Generator[None]:
+    """Say in our words what the server's unique violation means, where only the name's key can be violated."""
     try:
         yield
     except errors.Conflict as error:
         if error.sqlstate is None:
             raise
-        conflict = errors.Conflict(message, constraint=constraint)
+        conflict = errors.Conflict(NAME_TAKEN, constraint="tools_name_key")
         conflict.outcome = error.outcome
         raise conflict from error
 
@@ -150,7 +154,7 @@ async def create_many(
             iterable is checked as it comes; in it, a name that returns, or an id that does so more than 10,000 items
             later, counts as stored.)
     """
-    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+    with _says_that_a_name_is_taken():
         if isinstance(new, AsyncIterable):
             return await create_stream(scope, _CREATION, new, mode)
         check_items(_CREATION, new)
@@ -169,37 +173,36 @@ async def upsert(scope: Scope, new: NewTool) -> Tool:
 
 
 async def upsert_many(scope: Scope, new: Sequence[NewTool]) -> builtins.list[Tool]:
-    """Do as `upsert` with all of the tools or none, in one statement; return one row per input, in input order.
+    """Do as `upsert` with all of the tools or none; return one row per input, in input order.
 
     Raises:
         NotFound: the organization does not exist or is deleted.
-        Conflict: an id is stored under another name, or deleted. In a transaction it is `retryable`, since there a copy
-            of this call may have stored it at the same moment.
+        Conflict: an id is stored under another name, or deleted.
         ValidationError: an id or a name is given twice.
     """
-    if not new:
-        return []
     check_items(_CREATION, new)
-    check_distinct(tool.id for tool in new)
     check_distinct((tool.name for tool in new), "name")
-    arrays = [[*column] for column in zip(*map(_columns, new), strict=True)]
-    with _says_what_is_taken(_ID_TAKEN, "tools_pkey"):
-        rows = {row.name: row for row in await _upsert(scope, [*arrays, scope.actor_id])}
-    if not rows:
-        raise errors.NotFound("organization")
+    if len(new) > 1:
+        async with scope.transaction() as tx:
+            rows = await _upsert(tx, new)
+    else:
+        rows = await _upsert(scope, new)
     return [rows[tool.name] for tool in new]
 
 
-async def _upsert(scope: Scope, args: builtins.list[Any]) -> builtins.list[Tool]:
-    try:
-        return await scope.fetch_all(statements.UPSERT, *args)
-    except errors.Conflict as raced:
-        # The id is stored. If that was a copy of this call at the same moment, the next look finds its name; if not, it
-        # fails again. A transaction is lost by the error, and only its owner can run it again.
-        if scope.in_transaction:
-            raced.outcome = "rolled_back"
-            raise
-    return await scope.fetch_all(statements.UPSERT, *args)
+async def _upsert(scope: Scope, new: Sequence[NewTool]) -> dict[str, Tool]:
+    rows: dict[str, Tool] = {}
+    for query in (statements.CREATE, statements.UPSERT):
+        rest = [tool for tool in new if tool.name not in rows]
+        if rest:
+            rows |= {row.name: row for row in await scope.fetch_all(query, *arrays(_CREATION, rest), scope.actor_id)}
+    rest = [tool for tool in new if tool.name not in rows]
+    if rest:
+        refusals = await scope.fetch_all(statements.CREATE_REFUSALS, *arrays(_CREATION, rest))
+        if any(refusal.missing for refusal in refusals):
+            raise errors.NotFound("organization")
+        raise errors.Conflict(_ID_TAKEN, constraint="tools_pkey")
+    return rows
 
 
 async def get(scope: Scope, tool_id: UUID) -> Tool:
@@ -294,7 +297,7 @@ async def update(scope: Scope, tool_id: UUID, changes: ToolChanges, *, expected_
         Conflict: it is at another version, and `current` is the tool as it stands; or its new name is taken, and
             `constraint` is tools_name_key.
     """
-    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+    with _says_that_a_name_is_taken():
         return await update_row(scope, _CHANGE, Edit(tool_id, changes, expected_version))
 
 
@@ -306,7 +309,7 @@ async def update_many(scope: Scope, edits: Sequence[Edit[ToolChanges]]) -> built
         Conflict: a tool is at another version than expected, or a new name is taken, if only by another edit's tool.
         ValidationError: an id is given twice.
     """
-    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+    with _says_that_a_name_is_taken():
         return await update_rows(scope, _CHANGE, edits)
 
 
@@ -334,7 +337,7 @@ async def restore(scope: Scope, tool_id: UUID) -> Tool:
         NotFound: there is no such tool, or its organization is deleted.
         Conflict: another tool took its name in the meantime; `constraint` is tools_name_key.
     """
-    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+    with _says_that_a_name_is_taken():
         return await restore_row(scope, statements.RESTORE, statements.GET, "tool", tool_id)
 
 
@@ -344,7 +347,7 @@ async def restore_many(scope: Scope, tool_ids: Sequence[UUID]) -> int:
     Raises:
         Conflict: the name of one was taken in the meantime; none is restored.
     """
-    with _says_what_is_taken(NAME_TAKEN, "tools_name_key"):
+    with _says_that_a_name_is_taken():
         return await count_rows(scope, statements.RESTORE, scope.actor_id, check_uuids(tool_ids, "tool_id"))
 
 

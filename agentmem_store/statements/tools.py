@@ -28,7 +28,7 @@ WITH input AS (
          )
 )"""
 
-_INSERT: Final[LiteralString] = _INPUT + """
+_INSERT: Final[LiteralString] = """
 INSERT INTO agentmem.tools AS t (
     organization_id, id, name, description, json_schema, source_type, source_code, tags, metadata,
     created_by_id, last_updated_by_id
@@ -38,12 +38,11 @@ SELECT $1, i.id, i.name, i.description, i.json_schema, i.source_type, i.source_c
 FROM input AS i
 WHERE """ + LIVING_ORGANIZATION
 
-# So that two batches over the same names wait for each other instead of deadlocking.
-_INSERT_BY_NAME: Final[LiteralString] = _INSERT + """
-ORDER BY i.name"""
-
-# Whatever is taken, id or name: with the id alone as the arbiter, a copy racing this one could fail on the name.
-CREATE: Final = Query("tools.create", Tool, _INSERT_BY_NAME + """
+# By name, so that two batches over the same names wait for each other instead of deadlocking; in the collation by which
+# Python sorts, where large batches are cut into several statements. Whatever is taken, id or name: with the id alone as
+# the arbiter, a copy racing this one could fail on the name.
+CREATE: Final = Query("tools.create", Tool, _INPUT + _INSERT + """
+ORDER BY i.name COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING """ + COLUMNS)
 
@@ -76,8 +75,22 @@ FROM agentmem.tools AS t
 WHERE t.organization_id = $1 AND t.id = ANY ($2::uuid[])
 """)
 
-# The time comes with the row that was to be inserted: nothing here may be evaluated anew when a row is there.
-UPSERT: Final = Query("tools.upsert", Tool, _INSERT_BY_NAME + """
+# Both upserts give new content to tools that are stored, after `CREATE` has inserted what is new. In one statement a
+# copy racing it could fail it: ON CONFLICT DO UPDATE has one arbiter, and the copy's row may be met in the other key. A
+# row that is locked first cannot be missed either, as one can whose index entry moves while it is looked for. The time
+# comes with the row that was to be inserted: nothing here may be evaluated anew when a row is there.
+_TARGET: Final[LiteralString] = """,
+target AS (
+    SELECT t.id, t.name
+    FROM agentmem.tools AS t
+    WHERE t.organization_id = $1 AND NOT t.is_deleted
+      AND """
+
+UPSERT: Final = Query("tools.upsert", Tool, _INPUT + _TARGET + """t.name = ANY ($3::text[])
+    ORDER BY t.id
+    FOR NO KEY UPDATE
+)""" + _INSERT + """
+  AND i.name = ANY (ARRAY(SELECT g.name FROM target AS g))
 ON CONFLICT (organization_id, name) WHERE NOT is_deleted
 DO UPDATE
 SET description        = EXCLUDED.description,
@@ -91,15 +104,17 @@ SET description        = EXCLUDED.description,
     last_updated_by_id = EXCLUDED.last_updated_by_id
 RETURNING """ + COLUMNS)
 
-# The same for tools of that id, which can be renamed. One that has the new content already keeps its version. In the
-# order of the ids, as every statement that changes stored tools by their ids.
+# Tools of these ids can be renamed. One that has the new content already keeps its version.
 _DIFFERS: Final[LiteralString] = """
         (t.name, t.description, t.json_schema, t.source_type, t.source_code, t.tags, t.metadata)
         IS DISTINCT FROM
         (EXCLUDED.name, EXCLUDED.description, EXCLUDED.json_schema, EXCLUDED.source_type, EXCLUDED.source_code,
          EXCLUDED.tags, EXCLUDED.metadata)"""
-UPSERT_BY_ID: Final = Query("tools.upsert_by_id", Tool, _INSERT + """
-ORDER BY i.id
+UPSERT_BY_ID: Final = Query("tools.upsert_by_id", Tool, _INPUT + _TARGET + """t.id = ANY ($2::uuid[])
+    ORDER BY t.id
+    FOR NO KEY UPDATE
+)""" + _INSERT + """
+  AND i.id = ANY (ARRAY(SELECT g.id FROM target AS g))
 ON CONFLICT (organization_id, id) DO UPDATE
 SET name               = EXCLUDED.name,
     description        = EXCLUDED.description,

@@ -164,7 +164,7 @@ def test_every_dependency_of_the_extra_is_imported() -> None:
     names = {re.split(r"[\[<>=~!; ]", entry)[0] for entry in extras["bench"]} - {"agentmem-store"}
     imported = {
         ((node.module if isinstance(node, ast.ImportFrom) else alias.name) or "").split(".")[0]
-        for path in [*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests" / "bench").rglob("*.py")]
+        for path in [*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names

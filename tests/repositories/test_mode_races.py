@@ -153,3 +153,23 @@ async def test_of_upserts_that_give_two_tools_one_name_one_is_refused(tenant: Sc
     refused = [error for error in done if isinstance(error, errors.Conflict)]
     assert len(refused) == 7
     assert {error.constraint for error in refused} == {"tools_name_key"}
+
+
+async def test_tools_whose_names_sort_against_their_ids_do_not_deadlock(
+    pooled: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three ways to write one tool; a batch by id is several statements, and each is cut elsewhere."""
+    monkeypatch.setattr(creation, "ARRAYS_MOST", 7)
+    ids = sorted(uuid4() for _ in range(WRITERS + 19))
+    items = [NewTool(id=row_id, name=f"tool {len(ids) - place:02}") for place, row_id in enumerate(ids)]
+
+    async def write(writer: int) -> None:
+        own = [item.model_copy(update={"metadata": {"of": writer}}) for item in items[writer : writer + 20]]
+        if writer % 3:
+            await tools.create_many(pooled, own, mode="skip" if writer % 2 else "upsert")
+        else:
+            await tools.upsert_many(pooled, own)
+
+    await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
+    rows = [await tools.get(pooled, row_id) for row_id in ids]
+    assert [row.name for row in rows] == [item.name for item in items]

@@ -191,14 +191,6 @@ async def test_eight_copies_of_one_upsert_leave_one_tool(tenant: Scope) -> None:
     assert sorted(row.version for row in rows) == [*range(1, 9)]
 
 
-async def test_an_upsert_that_lost_its_transaction_may_run_it_again(tenant: Scope) -> None:
-    old = await tools.create(tenant, NewTool(name="old"))
-    with pytest.raises(errors.Conflict, match="new id") as caught:
-        async with tenant.transaction() as tx:
-            await tools.upsert(tx, NewTool(id=old.id, name="new"))
-    assert caught.value.retryable
-
-
 async def test_overlapping_upsert_batches_do_not_deadlock(tenant: Scope) -> None:
     names = [f"tool {n}" for n in range(20)]
     batches = [named(*names[n:], *names[:n]) for n in range(8)]
