@@ -25,20 +25,23 @@ __all__ = ["create_index", "drop_index"]
 _TABLES: Final = {"memories": "memory_embeddings", "messages": "message_embeddings"}
 _LINKS, _BREADTH = (2, 100), (4, 1000)  # what pgvector allows
 
-# The names come from the catalogue: the extension lies where the database has it.
+# The names come from the catalogue: the extension lies where the database has it. What is indexed is what the function
+# of the dimension makes of a vector, so that the planner knows one by the other.
 _STATE: Final = """
-SELECT c.oid IS NOT NULL AND i.indisvalid AS is_there,
-       c.oid IS NOT NULL                  AS is_left_over,
-       string_to_array(x.extversion, '.')::integer[] >= '{0,8}' AS is_used,
-       format('%I.%I', n.nspname, o.opcname) AS cosine
-FROM pg_attribute AS a
+SELECT c.oid IS NOT NULL AND i.indisvalid AND i.indclass[0] = o.oid AS is_there,
+       c.oid IS NOT NULL                                            AS is_left_over,
+       string_to_array(x.extversion, '.')::integer[] >= '{0,8}'     AS is_used,
+       format('%I.%I', n.nspname, t.typname)                        AS indexed,
+       format('%I.%I', n.nspname, o.opcname)                        AS cosine
+FROM pg_proc AS p
 CROSS JOIN pg_extension AS x
-JOIN pg_opclass AS o   ON o.opcintype = a.atttypid AND o.opcname LIKE '%cosine_ops'
+JOIN pg_type AS t      ON t.oid = p.prorettype
+JOIN pg_opclass AS o   ON o.opcintype = t.oid AND o.opcname LIKE '%cosine_ops'
 JOIN pg_am AS m        ON m.oid = o.opcmethod AND m.amname = 'hnsw'
 JOIN pg_namespace AS n ON n.oid = o.opcnamespace
 LEFT JOIN pg_class AS c ON c.oid = to_regclass($2)
 LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
-WHERE a.attrelid = to_regclass($1) AND a.attname = 'embedding' AND x.extname = 'vector'
+WHERE p.oid = to_regproc($1) AND x.extname = 'vector'
 """
 
 
@@ -46,7 +49,8 @@ async def create_index(dsn: str, source: Source, dimension: int, *, links: int =
     """Build the index over all embeddings of a source and a dimension, beside which others go on reading and writing.
 
     It serves owners who have a large part of those embeddings, from about 10,000 rows on; the others are scanned, which
-    is faster for them. What it finds is not always the nearest. What an earlier attempt left is removed first.
+    is faster for them. It is of half precision; what it finds, which is not always the nearest, is compared in full. An
+    index of full precision, or what an earlier attempt left, is removed first.
 
     Args:
         dsn: the server itself, not a pooler before it.
@@ -66,9 +70,9 @@ async def create_index(dsn: str, source: Source, dimension: int, *, links: int =
     check_limit(links, "links", most=_LINKS[1])
     check_limit(breadth, "breadth", most=_BREADTH[1])
     async with _connection(dsn) as connection:
-        state = await connection.fetchrow(_STATE, table, index)
+        state = await connection.fetchrow(_STATE, f"agentmem.indexed_{dimension:d}", index)
         if state is None:
-            raise errors.ConfigurationError("there is no table of embeddings: apply the migrations of the track vector")
+            raise errors.ConfigurationError("apply all migrations of the track vector first")
         if not state["is_used"]:
             raise errors.ConfigurationError("searches use such an index from pgvector 0.8 on: update the extension")
         if state["is_there"]:
@@ -77,7 +81,8 @@ async def create_index(dsn: str, source: Source, dimension: int, *, links: int =
             await connection.execute(f"DROP INDEX CONCURRENTLY {index}")
         await connection.execute(
             f"CREATE INDEX CONCURRENTLY {index.removeprefix('agentmem.')} ON {table}"
-            f" USING hnsw (embedding {state['cosine']}) WITH (m = {links:d}, ef_construction = {breadth:d})"
+            f" USING hnsw ((embedding::{state['indexed']}({dimension:d})) {state['cosine']})"
+            f" WITH (m = {links:d}, ef_construction = {breadth:d})"
         )
     return True
 

@@ -5,9 +5,10 @@ Before them stands `sought`, one row, or none where there is nothing to search i
 the nearest, and how many of the best by words, are compared), vector, importance, recency (what share each has in the
 score), half_life (in days).
 
-An exact scan reads all vectors of the owner. Where there is an HNSW index, which is over the vectors of all, it is
-asked first if the owner has so large a part of them that it has to pass over few others. What it finds may be too
-little: then the exact scan follows. Nothing depends on settings of the connection.
+An exact scan reads all vectors of the owner. Where there is an HNSW index, which is over the vectors of all in half
+precision, it is asked first if the owner has so large a part of them that it has to pass over few others. What it finds
+is compared in the precision of the column. It may be too little: then the exact scan follows. Nothing depends on
+settings of the connection.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ _IS_LARGE: Final[tuple[LiteralString, ...]] = ("""
     SELECT CASE
                WHEN EXISTS (
                         SELECT
-                        FROM pg_index AS i
-                        JOIN pg_class AS c ON c.oid = i.indexrelid
-                        JOIN pg_am    AS a ON a.oid = c.relam
+                        FROM pg_index   AS i
+                        JOIN pg_class   AS c ON c.oid = i.indexrelid
+                        JOIN pg_am      AS a ON a.oid = c.relam
+                        JOIN pg_opclass AS o ON o.oid = i.indclass[0]
+                        JOIN pg_proc    AS p ON p.prorettype = o.opcintype
                         WHERE i.indrelid = '""", """'::regclass AND i.indisvalid AND a.amname = 'hnsw'
+                          AND p.oid = '""", """'::regproc
                     )
                     AND EXISTS (
                         SELECT
@@ -103,12 +107,12 @@ def nearest(
 
 
 def _sized(name: LiteralString, side: Side, whose: LiteralString, known: LiteralString) -> LiteralString:
-    first, then, rows, end, last = _IS_LARGE
+    first, index, then, rows, end, last = _IS_LARGE
     counted: LiteralString = side.table + """ AS e
                                                 WHERE """ + _OWNED + whose
     return """
 """ + name + "_sized AS MATERIALIZED (" + (
-        first + side.table + then + known + rows + counted + end + side.table + last) + """
+        first + side.table + index + side.indexed + then + known + rows + counted + end + side.table + last) + """
 )"""
 
 
@@ -127,7 +131,9 @@ def _reached(name: LiteralString, side: Side, *parts: LiteralString) -> LiteralS
               FROM sought AS s
           )
       AND """ + _fitting(side, "e." + side.key, fits) + """
-    ORDER BY distance
+    ORDER BY agentmem.embedding_distance(
+                 """ + side.indexed + "(e.embedding), " + side.indexed + """((SELECT s.embedding FROM sought AS s))
+             )
     LIMIT 100
 )"""
 

@@ -28,6 +28,7 @@ class Side(NamedTuple):
         dimension: how many numbers a vector has.
         table: its name, with the schema.
         to_vector: the function that makes a vector of the column's type from real[].
+        indexed: the function that makes of such a vector what an index on it holds.
     """
 
     source: LiteralString
@@ -37,6 +38,7 @@ class Side(NamedTuple):
     dimension: LiteralString
     table: LiteralString
     to_vector: LiteralString
+    indexed: LiteralString
 
 
 class PerSide(Generic[Row]):
@@ -71,12 +73,13 @@ _DIMENSIONS: Final[tuple[tuple[int, LiteralString, LiteralString], ...]] = (
 
 MEMORIES: Final[dict[int, Side]] = {
     number: Side(
-        "memories", "memory_id", (), ("agent_id", "user_id"), text, "agentmem.memory_embeddings_" + text, to_vector)
+        "memories", "memory_id", (), ("agent_id", "user_id"), text, "agentmem.memory_embeddings_" + text, to_vector,
+        "agentmem.indexed_" + text)
     for number, text, to_vector in _DIMENSIONS
 }
 MESSAGES: Final[dict[int, Side]] = {
     number: Side(
         "messages", "message_id", ("seq", "user_id", "group_id"), ("agent_id",), text,
-        "agentmem.message_embeddings_" + text, to_vector)
+        "agentmem.message_embeddings_" + text, to_vector, "agentmem.indexed_" + text)
     for number, text, to_vector in _DIMENSIONS
 }

@@ -50,6 +50,18 @@ SEED = """
     VACUUM ANALYZE agentmem.memory_embeddings_256;
 """
 
+ALIKE = """
+    INSERT INTO agentmem.memories (organization_id, id, agent_id, content, hash, metadata)
+    SELECT md5('o1')::uuid, md5('at ' || x)::uuid, md5('o1')::uuid, 'text', repeat('0', 64), jsonb_build_object('at', x)
+    FROM unnest('{0.79975, 0.7999}'::numeric[]) AS x;
+    INSERT INTO agentmem.memory_embeddings_256 (organization_id, memory_id, model, agent_id, version, embedding)
+    SELECT md5('o1')::uuid, md5('at ' || x)::uuid, 'model', md5('o1')::uuid, 1,
+           agentmem.to_vector(x::real || (e.embedding::real[])[2:])
+    FROM unnest('{0.79975, 0.7999}'::numeric[]) AS x,
+         agentmem.memory_embeddings_256 AS e
+    WHERE e.memory_id = md5('m1-1')::uuid
+"""
+
 
 @pytest.fixture(scope="module")
 def template(server: str, vector_template: str) -> Iterator[str]:
@@ -161,6 +173,29 @@ async def test_the_index_is_built_once_and_what_was_left_over_is_replaced(seeded
     await drop_index(db.dsn, "memories", 256)
     for dimension in (1536, 2048, 3072):
         assert await create_index(db.dsn, "messages", dimension)
+
+
+async def test_an_index_of_full_precision_is_passed_over_and_replaced(seeded: Connection, db: Database) -> None:
+    """Earlier releases built one, of the same name."""
+    await seeded.execute(
+        "CREATE INDEX memory_embeddings_256_nearest ON agentmem.memory_embeddings_256"
+        " USING hnsw (embedding vector_cosine_ops)"
+    )
+    assert "never executed" in scan((await plan(seeded, 1))["near_reached"])
+    assert await create_index(db.dsn, "memories", 256)
+    assert "Index Scan" in scan((await plan(seeded, 1))["near_reached"])
+
+
+async def test_what_the_index_finds_is_compared_in_full_precision(seeded: Connection, db: Database) -> None:
+    """Two rows that are one to the index, as half a float has 11 bits: 0.79975 and 0.7999 are both 0.7998."""
+    await create_index(db.dsn, "memories", 256)
+    await seeded.execute(ALIKE)
+    tenant, (_, *rest) = await owner(seeded, 1), await vector_of(seeded, 1, 1)
+    toward = [8.0, *rest]
+    hits = await memories.search(db.tenant(tenant), "", agent_id=tenant, embedding=toward, model=MODEL, limit=2)
+    assert [hit.memory.metadata["at"] for hit in hits] == [0.7999, 0.79975]
+    assert hits[0].score > hits[1].score
+    assert "never executed" in scan((await plan(seeded, 1))["near_scanned"]), "they came from the index"
 
 
 async def test_before_pgvector_0_8_all_is_exact(seeded: Connection, db: Database) -> None:

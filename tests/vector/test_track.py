@@ -56,7 +56,7 @@ async def test_up_down_and_up_again(empty_database: str, superuser: Connection) 
     await migrations.up(empty_database, tracks=BOTH)
     whole = await catalogue(superuser)
     assert len([line for line in whole if line.startswith("memory_embeddings_256 ")]) == 8
-    await migrations.down(empty_database, track="vector")
+    await migrations.down(empty_database, track="vector", steps=2)
     assert await catalogue(superuser) == core
     assert await superuser.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 1
     await migrations.up(empty_database, tracks=BOTH)
@@ -87,6 +87,33 @@ async def test_an_old_pgvector_is_refused_and_nothing_is_left(empty_database: st
     ):
         await migrations.up(empty_database, tracks=BOTH)
     assert await catalogue(superuser) == before
+
+
+async def test_indexes_of_half_precision_go_with_what_uses_them(empty_database: str, superuser: Connection) -> None:
+    await migrations.up(empty_database, tracks=BOTH)
+    assert await embeddings.create_index(empty_database, "memories", 384)
+    assert await embeddings.create_index(empty_database, "messages", 3072)
+    await migrations.down(empty_database, track="vector")
+    left = [line.split()[0] for line in await catalogue(superuser) if "_nearest" in line]
+    assert left == ["message_embeddings_3072_nearest"]
+
+
+async def test_a_pgvector_without_half_precision_serves_and_may_get_it_later(
+    empty_database: str, superuser: Connection
+) -> None:
+    await superuser.execute("CREATE EXTENSION vector; ALTER TYPE halfvec RENAME TO unheard_of")
+    await migrations.up(empty_database, tracks=BOTH)
+    async with Database(empty_database, DEVELOPMENT) as db:
+        scope = db.tenant((await organizations.create(db, NewOrganization(name="o"))).id)
+        kept = await keep(scope, ["a", "b"], [towards(0, 3072), towards(90, 3072)])
+        assert await embeddings.create_index(db.dsn, "memories", 384)
+        hits = await memories.search(scope, "", embedding=towards(80, 3072), model=MODEL)
+        assert [hit.memory.id for hit in hits] == [row.id for row in reversed(kept.memories)]
+    await migrations.down(empty_database, track="vector")
+    await superuser.execute("ALTER TYPE unheard_of RENAME TO halfvec")
+    await migrations.up(empty_database, tracks=BOTH)
+    assert await embeddings.create_index(empty_database, "memories", 3072)
+    assert "agentmem.indexed_3072(vector)" in await catalogue(superuser)
 
 
 async def test_a_database_without_the_track_does_all_else(empty_database: str) -> None:
