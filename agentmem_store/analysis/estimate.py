@@ -81,14 +81,15 @@ class Estimator:
     existing: Sequence[Candidate] = ()
     _rows: dict[tuple[Any, ...], float] = field(default_factory=dict[tuple[Any, ...], float])
 
-    async def saved(self, needs: Sequence[Need], chosen: Collection[Candidate]) -> float:
-        """Return how much less all needs of a query would cost if these indexes were there."""
-        saved: dict[int, float] = {}
+    async def reduced(self, cost: float, needs: Sequence[Need], chosen: Collection[Candidate]) -> float:
+        """Return what a query of this cost would cost if these indexes were there: no less than using them does."""
+        saved, used = dict[int, float](), dict[int, float]()
         for need in needs:
-            now = min(need.cost, await self._least(need, self.existing))
-            saving = max(0.0, now - await self._least(need, chosen))
-            saved[id(need.scan)] = max(saving, saved.get(id(need.scan), 0.0))
-        return sum(saved.values())
+            least = await self._least(need, chosen)
+            saving = min(need.cost, await self._least(need, self.existing)) - least
+            if saving > saved.get(id(need.scan), 0.0):
+                saved[id(need.scan)], used[id(need.scan)] = saving, least
+        return max(cost - sum(saved.values()), sum(used.values()))
 
     async def bytes_of(self, candidate: Candidate) -> int:
         """Return about how large an index would be."""

@@ -83,8 +83,7 @@ class Costs:
         shown = [each for each in chosen if self.proof(each) == "hypopg"]
         rest = [each for each in chosen if self.proof(each) == "estimate"]
         cost = await self._planned(name, shown) if shown else self.plans[name].root.total_cost
-        saved = await self.estimator.saved(self.needs[name], rest) if rest else 0.0
-        return max(cost - saved, 0.0)
+        return await self.estimator.reduced(cost, self.needs[name], rest) if rest else cost
 
     async def _planned(self, name: str, shown: Sequence[Candidate]) -> float:
         schema = quoted(self.schema or "")

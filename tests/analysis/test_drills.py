@@ -62,6 +62,11 @@ def columns_of(advice: Advice) -> list[str]:
     return [column.strip().removesuffix(" DESC") for column in inner.split(",")]
 
 
+def costs_of(advice: Advice) -> list[tuple[float, float]]:
+    """What each query that an index serves costs before and after, if it is said."""
+    return [(each["before"], each["after"]) for each in advice.evidence.get("queries", {}).values()]
+
+
 async def cost(executor: Executor, workload: Workload, ddl: str | None = None) -> tuple[float, set[str | None]]:
     """What the workload's query costs with one more index, really built, and the indexes that its plan uses."""
     async with undone(executor, 60, read_only=False) as inner:
@@ -89,6 +94,7 @@ async def test_advice_names_the_index_that_is_best_when_built(db: Database, dril
     advice = await analysis.advise(db, queries=[workload.query for workload in WORKLOADS], schema="drill")
     told = {each.subject: each for each in advice if each.rule == "missing_index"}
     assert len(told) == sum(each.rule == "missing_index" for each in advice), "one for each table at most"
+    assert all(0 < after < before for each in advice for before, after in costs_of(each))
     right = []
     for workload in WORKLOADS:
         found = told.pop(f"drill.{quoted(workload.name)}", None)
@@ -143,6 +149,7 @@ async def test_an_index_that_is_gone_is_asked_for(busy: Database, name: str) -> 
     assert {each.rule for each in advice} <= {"missing_index", "foreign_key_index"}
     assert {each.subject for each in advice} == {f"agentmem.{table}"}
     assert any(begins_as(columns_of(each), definition) for each in advice), [each.ddl for each in advice]
+    assert all(0 < after < before for each in advice for before, after in costs_of(each))
 
 
 @pytest.mark.parametrize("name", CLEAN_UP)
