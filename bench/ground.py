@@ -134,8 +134,8 @@ async def _filled(dsn: str, size: Size) -> World:
 
 
 def _quiet(config: PoolConfig) -> PoolConfig:
-    """Leave the slow log armed, at a threshold that nothing here reaches."""
-    return config.with_(slow_query_ms=60_000)
+    """Leave the slow log and the leak detector armed, at thresholds that nothing here reaches."""
+    return config.with_(slow_query_ms=60_000, leak_after_s=3_600)
 
 
 async def _administer(dsn: str, statement: str) -> None:

@@ -205,7 +205,8 @@ async def test_a_new_connection_looks_nothing_up(migrated: tuple[str, list[Query
 @pytest.mark.own_sessions
 async def test_the_first_query_on_a_new_connection_takes_two_round_trips(db: Database, tenant: Scope) -> None:
     agent = await agents.create(tenant, NewAgent())
-    async with proxied(db.dsn) as (proxy, through), Database(through, DEVELOPMENT.with_(max_size=1)) as reader:
+    config = DEVELOPMENT.with_(max_size=1, slow_query_ms=60_000)
+    async with proxied(db.dsn) as (proxy, through), Database(through, config) as reader:
         before = proxy.round_trips
         await agents.get(reader.tenant(tenant.organization_id), agent.id)
         assert proxy.round_trips - before == 2

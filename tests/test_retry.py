@@ -144,8 +144,9 @@ async def test_writers_who_collide_all_get_through(tenant: Scope) -> None:
 
 @pytest.fixture
 async def cut(dsn: str) -> AsyncIterator[tuple[Proxy, Scope]]:
-    """A proxy, and the scope of a tenant whose statements go through it."""
-    async with proxied(dsn) as (proxy, through), Database(through, DEVELOPMENT.with_(max_size=2)) as db:
+    """A proxy, and the scope of a tenant whose statements, and no other ones, go through it."""
+    config = DEVELOPMENT.with_(max_size=2, slow_query_ms=60_000)
+    async with proxied(dsn) as (proxy, through), Database(through, config) as db:
         organization = await organizations.create(db, NewOrganization(name="cut"))
         yield proxy, db.tenant(organization.id)
 

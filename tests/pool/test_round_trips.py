@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def counted(dsn: str) -> AsyncIterator[tuple[Proxy, Database, Scope]]:
-    """A tenant whose statements go through the proxy and are prepared already, on one connection."""
-    async with proxied(dsn) as (proxy, through), Database(through, DEVELOPMENT.with_(max_size=1)) as db:
+    """A tenant whose statements go through the proxy and are prepared already, on one connection; none is explained."""
+    config = DEVELOPMENT.with_(max_size=1, slow_query_ms=60_000)
+    async with proxied(dsn) as (proxy, through), Database(through, config) as db:
         organization = await organizations.create(db, NewOrganization(name="counted"))
         scope = db.tenant(organization.id)
         agent = await agents.create(scope, NewAgent(name="x"))
