@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
 from pydantic import BaseModel
 
 from agentmem_store.models.base import Row as BaseRow
-from agentmem_store.models.base import row_of
+from agentmem_store.models.base import constructor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,24 +52,13 @@ def _decoder(row: type[Any]) -> Callable[[Any], Any]:
     if not issubclass(row, BaseModel):
         return _only_column
     if issubclass(row, BaseRow):
-        return _constructor(row)
+        return constructor(row)
 
     def to_model(record: Mapping[str, Any]) -> Any:
         # Looked up at each call: a model's validator is built when it is first used, not when it is imported.
         return row.__pydantic_validator__.validate_python(dict(record))
 
     return to_model
-
-
-def _constructor(row: type[BaseRow]) -> Callable[[Any], BaseRow]:
-    names: tuple[str, ...] = ()
-
-    def to_row(record: Any) -> BaseRow:
-        nonlocal names
-        names = names or tuple(record.keys())  # a statement's columns are always the same ones
-        return row_of(row, dict(zip(names, record.values(), strict=True)))
-
-    return to_row
 
 
 def _only_column(record: Any) -> Any:

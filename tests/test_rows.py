@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from agentmem_store.models.agents import Agent, NewAgent
-from agentmem_store.models.base import JsonDict, JsonItems, JsonStrings, Row, row_of
+from agentmem_store.models.base import JsonDict, JsonItems, JsonStrings, Row, constructor
 from agentmem_store.models.blocks import Block
 from agentmem_store.models.memories import Memory, NewMemory
 from agentmem_store.models.messages import Message, NewMessage
@@ -62,7 +62,7 @@ def columns(kind: type[Row], *, empty: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_is_what_validation_would_have_made(kind: type[Row], empty: bool) -> None:
     given = columns(kind, empty=empty)
-    row = row_of(kind, dict(given))
+    row = constructor(kind)(given)
     validated = kind.model_validate(given)
     assert row == validated
     assert row.model_dump() == validated.model_dump()
@@ -73,7 +73,7 @@ def test_a_row_is_what_validation_would_have_made(kind: type[Row], empty: bool) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_can_be_copied_and_sent_but_not_changed(kind: type[Row]) -> None:
-    row, other = (row_of(kind, columns(kind, empty=False)) for _ in range(2))
+    row, other = (constructor(kind)(columns(kind, empty=False)) for _ in range(2))
     assert copy.deepcopy(row) == pickle.loads(pickle.dumps(row)) == row.model_copy() == row
     assert row.model_copy(update={"version": 9}).version == 9
     with pytest.raises(pydantic.ValidationError):

@@ -13,6 +13,7 @@ from agentmem_store import errors
 from agentmem_store.executor.base import Executor, Isolation, explain
 from agentmem_store.executor.coalescer import Coalescer
 from agentmem_store.executor.connected import ConnectionExecutor
+from agentmem_store.executor.sending import Deadline, Deadlines, send
 from agentmem_store.telemetry.slow import caller
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class PoolExecutor(Executor):
     def __init__(self, pool: PoolManager, observer: Observer) -> None:
         self._pool = pool
         self._observer = observer
+        self._deadlines = Deadlines(pool.config.command_timeout_s)
         self.coalescer = Coalescer(self, pool) if pool.config.coalesce else None
 
     async def fetch(
@@ -69,7 +71,8 @@ class PoolExecutor(Executor):
                 try:
                     if depart is not None:
                         args, depart = depart(), None
-                    records = await lease.connection.fetch(query.text, *args)
+                    with Deadline(self._deadlines, lease.holder, began):
+                        records = await send(lease.connection, query.text, args)
                     break
                 except errors.DRIVER_ERRORS as error:
                     failures += 1

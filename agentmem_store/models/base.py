@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 from uuid import UUID
 
 import pydantic
 import pydantic_core
 from pydantic import BeforeValidator
 
-__all__ = ["JsonDict", "JsonItems", "JsonStrings", "Refusal", "Row", "row_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["JsonDict", "JsonItems", "JsonStrings", "Refusal", "Row", "constructor"]
 
 
 def _decode(value: Any) -> Any:
@@ -55,37 +57,39 @@ class Row(pydantic.BaseModel):
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
-_set: Final = object.__setattr__
 
 
-def row_of(kind: type[AnyRow], columns: dict[str, Any]) -> AnyRow:
-    """Make a row of what the server sent, in half of the time that validating it takes (measured: 3.3 µs and not 6.7).
+def constructor(kind: type[AnyRow]) -> Callable[[Any], AnyRow]:
+    """Return what makes rows of a kind of what the server sent, in half of the time that validating it takes.
 
-    Nothing is left to validate: a test compares the types and NULLs of every statement's columns with the row's fields.
+    That is 3 µs and not 6.7 (measured): one function, as each more costs a get about a microsecond. Nothing is left to
+    validate: a test compares the types and NULLs of every statement's columns with the row's fields.
 
     Args:
         kind: a model whose fields are types that the driver returns, and JSON.
-        columns: a value for each field; JSON as text. It becomes the row's own.
+
+    Returns:
+        a function of a record, or of another mapping of each field to its value, JSON as text.
     """
-    names, of_json = _fields(kind)
-    for name in of_json:
-        if (text := columns[name]) is not None:
-            columns[name] = _decode(text)
-    row = kind.__new__(kind)  # as pydantic's own model_construct does, which takes thrice as long as validating
-    _set(row, "__dict__", columns)
-    _set(row, "__pydantic_fields_set__", names)
-    _set(row, "__pydantic_extra__", None)
-    _set(row, "__pydantic_private__", None)
-    return row
+    names = set(kind.model_fields)
+    of_json = [
+        name for name, field in kind.model_fields.items() if _JSON in field.metadata or _holds_json(field.annotation)
+    ]
+    new, assign = kind.__new__, object.__setattr__
 
+    def construct(record: Any) -> AnyRow:
+        columns = dict(record.items())
+        for name in of_json:
+            if (text := columns[name]) is not None:
+                columns[name] = _decode(text)
+        row = new(kind)  # as pydantic's own model_construct does, which takes thrice as long as validating
+        assign(row, "__dict__", columns)
+        assign(row, "__pydantic_fields_set__", names)
+        assign(row, "__pydantic_extra__", None)
+        assign(row, "__pydantic_private__", None)
+        return row
 
-@cache
-def _fields(kind: type[Row]) -> tuple[set[str], tuple[str, ...]]:
-    """Return the names of a model's fields, and of those that hold JSON."""
-    fields = kind.model_fields.items()
-    return set(kind.model_fields), tuple(
-        name for name, field in fields if _JSON in field.metadata or _holds_json(field.annotation)
-    )
+    return construct
 
 
 def _holds_json(annotation: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from agentmem_store import errors
 from agentmem_store.inputs import check_count, check_uuid, check_uuids, json_text
-from agentmem_store.models.base import row_of
+from agentmem_store.models.base import constructor
 from agentmem_store.models.memories import CopyDefaults, Memory, MemoryChanges, NewMemory, content_hash
 from agentmem_store.query import Query
 from agentmem_store.repositories.changing import (
@@ -108,11 +108,14 @@ def _record(new: NewMemory, defaults: CopyDefaults, actor_id: UUID | None) -> tu
     return (*given, created_at or defaults.now, defaults.language, actor_id, actor_id)
 
 
+_construct: Final = constructor(Memory)
+
+
 def _row(record: tuple[Any, ...], defaults: CopyDefaults) -> Memory | None:
     # The server writes a number with such an exponent in full, and then it reads as another number.
     if "e+" in record[_METADATA]:
         return None
-    return row_of(Memory, dict(zip(_NAMES, (*record, defaults.now, *_DEFAULTS.values()), strict=True)))
+    return _construct(dict(zip(_NAMES, (*record, defaults.now, *_DEFAULTS.values()), strict=True)))
 
 
 _CREATION: Final = Creation(
