@@ -40,7 +40,7 @@ async def send(connection: Connection, text: str, args: tuple[Any, ...]) -> list
 
 
 class Deadlines:
-    """Those of the statements that are under way on a pool's connections, in one event loop.
+    """Those of the statements that are under way on a pool's connections, in one event loop after the other.
 
     Args:
         limit_s: seconds that one statement may take.
@@ -50,10 +50,14 @@ class Deadlines:
         self.limit_s: Final = limit_s
         self.under_way: dict[Deadline, None] = {}  # the oldest first
         self.timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def watch(self) -> None:
         """Have the timer set, as it always is while there are statements under way."""
-        if self.timer is None:
+        loop = asyncio.get_running_loop()
+        # A timer that is set in a loop that has ended never comes.
+        if self.timer is None or self._loop is not loop:
+            self._loop = loop
             self._set(self.limit_s)
 
     def look(self, now: float) -> None:
@@ -68,8 +72,7 @@ class Deadlines:
             deadline.strike()
 
     def _set(self, in_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self.timer = loop.call_later(in_s, lambda: self.look(time.perf_counter()))
+        self.timer = asyncio.get_running_loop().call_later(in_s, lambda: self.look(time.perf_counter()))
 
 
 class Deadline:

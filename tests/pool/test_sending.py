@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,6 +123,19 @@ async def test_who_cancels_a_late_statement_is_heard() -> None:
     task.cancel()
     await turns()
     assert task.cancelled()
+
+
+def test_a_timer_of_a_loop_that_has_ended_is_set_again() -> None:
+    """A database may be closed, and opened in another loop."""
+    deadlines = Deadlines(limit_s=0.01)
+
+    async def begin() -> None:
+        deadlines.watch()
+
+    asyncio.run(begin())
+    assert deadlines.timer is not None
+    with pytest.raises(TimeoutError):
+        asyncio.run(waits(deadlines, time.perf_counter()))
 
 
 async def test_a_timeout_of_the_application_is_its_own(pool: PoolManager) -> None:
