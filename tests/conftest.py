@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 
@@ -45,6 +46,10 @@ _FAST = {
     "autovacuum": "off",  # a plan must not depend on whether it came by meanwhile; tests ANALYZE where they mean to
 }
 _numbers = itertools.count(1)
+
+# No test may fail because the machine is busy.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

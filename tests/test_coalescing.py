@@ -422,7 +422,7 @@ Call = tuple[int, int, bool]  # which agent, how many messages, whether one is o
 CALLS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.booleans()), min_size=2, max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=CALLS)
 async def test_together_is_as_one_after_another(tenant: Scope, calls: list[Call]) -> None:
     async def run(scope: Scope, agent_id: UUID, call: Call) -> list[Message] | str:

@@ -170,7 +170,7 @@ async def complaint(dsn: str) -> Exception:
 
 
 @given(st.sampled_from(SPELLINGS), texts, texts, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_password_is_never_told(spelling: str, before: str, after: str, is_encoded: bool) -> None:
     password = before + PLANTED + after
     dsn = spelling.format(quote(password, safe="") if is_encoded else password)

@@ -247,7 +247,6 @@ def test_the_store_agrees_with_a_plain_model(shared: str) -> None:
         checks = settings(
             max_examples=RUNS,
             stateful_step_count=20,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         )

@@ -64,7 +64,7 @@ async def kept(scope: Scope) -> UUID:
     return agent.id
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(queries=st.lists(OPERATORS | ANYTHING, max_size=5))
 def test_nothing_that_is_typed_is_an_error(dsn: str, queries: list[str]) -> None:
     async def run() -> None:

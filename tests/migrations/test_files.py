@@ -105,7 +105,7 @@ def test_line_ends_and_a_bom_are_no_change(lines, bom):
     assert files.normalise(BOM * bom + b"\r\n".join(lines)) == files.normalise(plain) == plain
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(content=st.binary(min_size=1, max_size=200), seed=st.integers())
 def test_any_other_changed_byte_is_a_change(content, seed):
     """Ten changes of each of a thousand contents: 10,000 cases."""
@@ -119,7 +119,7 @@ def test_any_other_changed_byte_is_a_change(content, seed):
         assert files.normalise(changed) != files.normalise(content) or changed == content
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     names=st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), min_size=2, max_size=5),
     sqls=st.lists(st.text(max_size=20), min_size=5, max_size=5),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MANY = settings(
     max_examples=int(os.environ.get("AGENTMEM_FUZZ", "150")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

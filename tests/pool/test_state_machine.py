@@ -201,7 +201,6 @@ def test_the_pool_keeps_its_books_whatever_happens(shared: str) -> None:
         checks = settings(
             max_examples=RUNS,
             stateful_step_count=30,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         )

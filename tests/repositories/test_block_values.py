@@ -177,7 +177,7 @@ class Model:
         return self.stood[-1]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=12))
 async def test_undo_does_as_its_model(scope: Scope, steps: list[str | None]) -> None:
     """None is an undo, a letter a change to that value."""

@@ -80,7 +80,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.usefixtures("copying")
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXT, st.dictionaries(STRING, JSON, max_size=3), st.floats(0, 1)), min_size=2, max_size=10))
 async def test_whatever_is_copied_is_what_the_table_has(
     scope: Scope, given: list[tuple[str, dict[str, Any], float]]

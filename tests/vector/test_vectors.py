@@ -24,7 +24,7 @@ NUMBERS = (
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(numbers=NUMBERS)
 def test_every_form_of_the_same_vector_is_stored_alike(numbers: list[float]) -> None:
     forms = [
@@ -41,7 +41,7 @@ def test_every_form_of_the_same_vector_is_stored_alike(numbers: list[float]) -> 
         assert vector.tolist() == numbers
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(numbers=NUMBERS)
 def test_the_binary_form_is_pgvectors(numbers: list[float]) -> None:
     dimension, unused, *read = struct.unpack(">HH256f", to_binary(check_vector(numbers, DIMENSIONS)))
@@ -58,7 +58,7 @@ def test_a_matrix_is_a_vector_in_each_row() -> None:
     assert [vector.tolist() for vector in check_vectors(matrix, DIMENSIONS)] == matrix.tolist()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(numbers=NUMBERS, kind=st.sampled_from(["f2", "f4", "f8", ">f4"]), listed=st.booleans())
 def test_rows_taken_together_are_what_they_are_one_by_one(numbers: list[float], kind: str, listed: bool) -> None:
     matrix = (np.array([numbers, numbers[::-1], numbers]) / 1e3).astype(kind)
