@@ -93,6 +93,12 @@ async def no_connection_free(db: Database) -> AsyncGenerator[None]:
             leave.set()
 
 
+async def until_idle(db: Database) -> None:
+    """Return when every connection is open and idle: who asks for one then does not wait."""
+    while db.stats().idle < db.pool.config.max_size:
+        await asyncio.sleep(0.001)
+
+
 async def until_queued(db: Database, tasks: int = 1) -> None:
     """Return when so many wait in the pool's line; calls that share a statement wait there as one."""
     while db.stats().waiting < tasks:
@@ -342,13 +348,15 @@ async def test_a_lost_connection_is_an_error_of_his_own_for_each(dsn: str, db: D
 
 
 async def test_without_a_connection_each_is_told(dsn: str) -> None:
-    async with Database(dsn, CONFIG.with_(acquire_timeout_s=0.05)) as db:
+    async with Database(dsn, CONFIG.with_(acquire_timeout_s=0.05, min_size=CONFIG.max_size)) as db:
         scope = db.tenant((await organizations.create(db, NewOrganization(name="late"))).id)
         made = await some_agents(scope, 3)
+        await until_idle(db)
         async with no_connection_free(db):
             results = await outcomes(*(agents.get(scope, agent.id) for agent in made))
         assert [type(result) for result in results] == [errors.PoolTimeout] * 3
         assert len({id(result) for result in results}) == 3
+        await until_idle(db)
         assert await asyncio.gather(*(agents.get(scope, agent.id) for agent in made)) == made
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 async def test_pool_manager(opened: Opening) -> None:
-    pool = await opened(min_size=1, max_size=2, acquire_timeout_s=0.05)
+    pool = await opened(min_size=2, max_size=2, acquire_timeout_s=0.05)
+    await until(lambda: pool.stats().idle == 2)
     first, second = await take(pool, 2)
     assert await first.connection.fetchval("SELECT 1") == 1
     assert (pool.stats().in_use, pool.stats().utilization) == (2, 1.0)
@@ -103,7 +104,7 @@ async def test_giving_one_back_twice_does_no_harm(pool: PoolManager) -> None:
 
 async def test_each_waiter_waits_its_own_time(opened: Opening) -> None:
     """One alarm serves all: it is set anew for each who has come after the first."""
-    pool = await opened(max_size=1, acquire_timeout_s=0.05)
+    pool = await opened(max_size=1, acquire_timeout_s=0.5)
     lease = await pool.acquire()
     early = await one_waiting(pool)
     await until(early.done)

@@ -82,7 +82,8 @@ async def test_a_database_shows_the_pool_beside_its_statements(dsn: str) -> None
 
 
 async def test_every_statement_that_started_ended_somehow(opened: Opening) -> None:
-    pool = await opened(max_size=2, acquire_timeout_s=0.05)
+    pool = await opened(min_size=2, max_size=2, acquire_timeout_s=0.05)
+    await until(lambda: pool.stats().idle == 2)
     observer = Observer(slow_query_ms=60_000)
     executor = PoolExecutor(pool, observer)
     broken = Query("test.broken", int, "SELECT 1 / 0")
