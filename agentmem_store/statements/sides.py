@@ -28,7 +28,6 @@ class Side(NamedTuple):
         dimension: how many numbers a vector has.
         table: its name, with the schema.
         to_vector: the function that makes a vector of the column's type from real[].
-        indexed: the function that makes of such a vector what an index on it holds.
     """
 
     source: LiteralString
@@ -38,7 +37,11 @@ class Side(NamedTuple):
     dimension: LiteralString
     table: LiteralString
     to_vector: LiteralString
-    indexed: LiteralString
+
+    @property
+    def indexed(self) -> LiteralString:
+        """The function that makes of a vector what an index on it holds."""
+        return "agentmem.indexed_" + self.dimension
 
 
 class PerSide(Generic[Row]):
@@ -73,13 +76,12 @@ _DIMENSIONS: Final[tuple[tuple[int, LiteralString, LiteralString], ...]] = (
 
 MEMORIES: Final[dict[int, Side]] = {
     number: Side(
-        "memories", "memory_id", (), ("agent_id", "user_id"), text, "agentmem.memory_embeddings_" + text, to_vector,
-        "agentmem.indexed_" + text)
+        "memories", "memory_id", (), ("agent_id", "user_id"), text, "agentmem.memory_embeddings_" + text, to_vector)
     for number, text, to_vector in _DIMENSIONS
 }
 MESSAGES: Final[dict[int, Side]] = {
     number: Side(
         "messages", "message_id", ("seq", "user_id", "group_id"), ("agent_id",), text,
-        "agentmem.message_embeddings_" + text, to_vector, "agentmem.indexed_" + text)
+        "agentmem.message_embeddings_" + text, to_vector)
     for number, text, to_vector in _DIMENSIONS
 }

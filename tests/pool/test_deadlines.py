@@ -15,8 +15,7 @@ from agentmem_store import errors
 from agentmem_store.config import DEVELOPMENT
 from agentmem_store.executor import PoolExecutor
 from agentmem_store.pool import PoolManager
-from agentmem_store.telemetry import Observer
-from tests.pool.tools import ONE, SLEEP, agrees, cancel, fill, turns, until
+from tests.pool.tools import ONE, SLEEP, agrees, cancel, executor_of, fill, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
 PATIENT = {"command_timeout_s": 600, "cancel_timeout_s": 600, "reset_timeout_s": 600}
 BRIEF = {"cancel_timeout_s": 0.05, "reset_timeout_s": 0.05, "close_timeout_s": 5}
-
-
-def executor_of(pool: PoolManager) -> PoolExecutor:
-    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
 
 
 async def one_read(executor: PoolExecutor, reached: asyncio.Event) -> None:

@@ -8,17 +8,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from agentmem_store import errors
-from agentmem_store.executor import PoolExecutor
-from agentmem_store.telemetry import Observer
-from tests.pool.tools import ONE, agrees, give, one_waiting, take, until
+from tests.pool.tools import ONE, agrees, executor_of, give, one_waiting, take, until
 
 if TYPE_CHECKING:
-    from agentmem_store.pool import PoolManager
     from tests.pool.conftest import Opening
-
-
-def executor_of(pool: PoolManager) -> PoolExecutor:
-    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
 
 
 async def test_one_not_given_back_is_logged_once_with_its_holder_and_again_when_it_returns(opened: Opening) -> None:

@@ -8,22 +8,16 @@ import pytest
 from agentmem_store import errors
 from agentmem_store.config import DEVELOPMENT
 from agentmem_store.database import Database
-from agentmem_store.executor import PoolExecutor
 from agentmem_store.executor.pooled import _only_reads
 from agentmem_store.models.organizations import NewOrganization
 from agentmem_store.repositories import organizations
-from agentmem_store.telemetry import Observer
-from tests.pool.tools import ONE, agrees, fill, give, kill_all, take, until
+from tests.pool.tools import ONE, agrees, executor_of, fill, give, kill_all, take, until
 from tests.servers import admin
 
 if TYPE_CHECKING:
     from agentmem_store.pool import PoolManager
     from tests.pool.conftest import Opening
     from tests.proxy import Proxy
-
-
-def executor_of(pool: PoolManager) -> PoolExecutor:
-    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
 
 
 async def test_a_dead_connection_is_replaced(pool: PoolManager) -> None:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentmem_store import errors
-from agentmem_store.executor import PoolExecutor
 from agentmem_store.executor.sending import Deadline, Deadlines, send
 from agentmem_store.query import Query
-from agentmem_store.telemetry import Observer
-from tests.pool.tools import ONE, SLEEP, agrees, kill_all, turns, until
+from tests.pool.tools import ONE, SLEEP, agrees, executor_of, kill_all, turns, until
 
 if TYPE_CHECKING:
     from agentmem_store.pool import PoolManager
@@ -23,25 +21,20 @@ SLEEPING = Query("test.sleeping", int, "SELECT count(*) FROM pg_stat_activity WH
 CHANGING = Query("test.changing", Any, "SELECT * FROM public.changing")
 
 
-def executor_of(pool: PoolManager) -> PoolExecutor:
-    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
-
-
 async def run(pool: PoolManager, statement: str) -> None:
     async with executor_of(pool).connection() as connection:
         await connection.execute(statement)
 
 
-async def test_a_late_statement_is_ended_here_and_on_the_server(opened: Opening) -> None:
-    pool = await opened(min_size=1, max_size=2, command_timeout_s=0.05)
-    executor = executor_of(pool)
+async def test_a_late_statement_is_ended_here_and_on_the_server(opened: Opening, pool: PoolManager) -> None:
+    hasty = await opened(min_size=1, max_size=1, command_timeout_s=0.5)
     with pytest.raises(errors.StatementTimeout) as caught:
-        await executor.fetch(SLEEP, ())
+        await executor_of(hasty).fetch(SLEEP, ())
     assert caught.value.query == "test.sleep"
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
-    await until(lambda: pool.stats().checking == 0)
-    assert [row[0] for row in await executor.fetch(SLEEPING, (SLEEP.text,))] == [0]
-    assert agrees(pool)
+    await until(lambda: hasty.stats().checking == 0)
+    assert [row[0] for row in await executor_of(pool).fetch(SLEEPING, (SLEEP.text,))] == [0]
+    assert agrees(hasty)
 
 
 async def test_a_table_that_changed_is_read_again(pool: PoolManager) -> None:

@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentmem_store import errors
-from agentmem_store.executor import PoolExecutor
-from agentmem_store.pool import PoolManager
-from agentmem_store.telemetry import Observer
-from tests.pool.tools import agrees, until
+from tests.pool.tools import agrees, executor_of, until
 
 if TYPE_CHECKING:
     from tests.pool.conftest import Opening
-
-
-def executor_of(pool: PoolManager) -> PoolExecutor:
-    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
 
 
 # What is done, and a question whose answer would tell.

@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from agentmem_store import connect
+from agentmem_store.executor import PoolExecutor
 from agentmem_store.query import Query
+from agentmem_store.telemetry import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,11 @@ _KILL_OTHERS = """
     FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'agentmem_store' AND pid <> pg_backend_pid()
 """
+
+
+def executor_of(pool: PoolManager) -> PoolExecutor:
+    """What runs statements on a pool; none is slow to it."""
+    return PoolExecutor(pool, Observer(slow_query_ms=60_000))
 
 
 async def until(condition: Callable[[], object]) -> None:

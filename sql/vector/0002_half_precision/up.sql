@@ -1,5 +1,5 @@
 -- An index over vectors is one over their half precision: of 100,000 with 384 dimensions it has 112 MB in place of 195,
--- and a search that reads it takes half the CPU. What it finds is then compared in full precision.
+-- and a search by words and vector takes 0.85 of the time. What it finds is then compared in full precision.
 -- Creates functions only. An index of full precision, built before, is not used any more: `index vectors` replaces it.
 
 SELECT set_config('search_path', quote_ident(n.nspname), true)
